@@ -1,0 +1,44 @@
+//! What an agent may do, decided without I/O.
+//!
+//! Bytes, keys and the time go in as arguments; what the shell has to do comes out as values. The proxy's filter,
+//! the broker and the command line run this same code.
+//!
+//! ```text
+//! bytes of the policy ──▶ config ──▶ Policy
+//!                                      │
+//! headers, body, keys ──▶ Stream ──────┤
+//!                           │          ▼
+//!                           │   token ──▶ Verified ─┐
+//!                           │   mcp   ──▶ Message  ─┼─▶ decide ──▶ Permit | Denial
+//!                           ▼                       │
+//!                        Effects ◀──────────────────┘
+//! ```
+
+pub mod challenge;
+pub mod config;
+pub mod decide;
+pub mod denial;
+pub mod headers;
+pub mod json;
+pub mod keys;
+pub mod mcp;
+pub mod metadata;
+pub mod outbox;
+pub mod policy;
+pub mod reply;
+pub mod resource;
+pub mod rules;
+pub mod scope;
+pub mod secret;
+pub mod stream;
+pub mod time;
+pub mod token;
+pub mod wire;
+
+#[cfg(test)]
+mod testing;
+
+pub use denial::{Denial, Reason};
+pub use policy::Policy;
+pub use secret::Secret;
+pub use time::Time;
