@@ -1,0 +1,167 @@
+//! The policy file as it is written. No rule lives here; `check.rs` turns it into a [`Policy`](crate::Policy).
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::field::Field;
+use super::unit::{Size, Span};
+use crate::object;
+
+type List<T> = Vec<Field<T>>;
+type Named<T> = BTreeMap<String, Field<T>>;
+
+object! {
+    /// Which agents may call which tools of which servers.
+    pub struct File {
+        /// The revision of this format: `1`.
+        #[cfg_attr(feature = "schema", schemars(required))]
+        pub version: u64,
+        /// Who issues tokens, by a name of your choice.
+        #[cfg_attr(feature = "schema", schemars(required))]
+        pub issuers: Named<Issuer>,
+        /// Where credentials are minted and audit records kept.
+        #[cfg_attr(feature = "schema", schemars(required))]
+        pub broker: Broker,
+        /// The protected resources, by a name of your choice.
+        #[cfg_attr(feature = "schema", schemars(required))]
+        pub servers: Named<Server>,
+        /// How records reach the broker.
+        pub audit: Audit,
+    }
+}
+
+object! {
+    /// One token issuer.
+    pub struct Issuer {
+        /// The exact `iss` of its tokens.
+        #[cfg_attr(feature = "schema", schemars(required))]
+        pub issuer: String,
+        /// Its public keys.
+        #[cfg_attr(feature = "schema", schemars(required))]
+        pub jwks: Jwks,
+        /// The signature algorithms accepted from it.
+        #[cfg_attr(feature = "schema", schemars(required))]
+        pub algorithms: List<String>,
+        /// The accepted `typ` header; `at+jwt` unless given, `any` switches the check off.
+        pub typ: String,
+        /// The claim that names the agent; `client_id` unless given.
+        pub agent_claim: String,
+        /// The claim that holds the scopes; `scope` unless given.
+        pub scope_claim: String,
+        /// How far clocks may be apart; `30s` unless given, at most `60s`.
+        pub clock_skew: Span,
+        /// The longest accepted time from `iat` to `exp`; `1h` unless given.
+        pub max_token_lifetime: Span,
+    }
+}
+
+object! {
+    /// Public keys: either `keys`, or `url` with `cluster`.
+    pub struct Jwks {
+        /// The keys themselves, as JSON Web Keys.
+        pub keys: List<Value>,
+        /// Where to fetch them.
+        pub url: String,
+        /// The Envoy cluster through which to fetch them.
+        pub cluster: String,
+        /// How often to fetch them; `5m` unless given.
+        pub refresh: Span,
+    }
+}
+
+object! {
+    /// The broker as the proxy reaches it.
+    pub struct Broker {
+        /// The Envoy cluster of the broker.
+        #[cfg_attr(feature = "schema", schemars(required))]
+        pub cluster: String,
+        /// The `:authority` to send.
+        #[cfg_attr(feature = "schema", schemars(required))]
+        pub authority: String,
+        /// How long to wait for an answer; `500ms` unless given.
+        pub timeout: Span,
+        /// How the proxy authenticates; leave out where the cluster carries a client certificate.
+        pub client: Client,
+    }
+}
+
+object! {
+    /// The proxy as an OAuth client of the broker.
+    pub struct Client {
+        /// Its client identifier.
+        #[cfg_attr(feature = "schema", schemars(required))]
+        pub id: String,
+        /// The environment variable of Envoy that holds its secret.
+        #[cfg_attr(feature = "schema", schemars(required))]
+        pub secret_env: String,
+    }
+}
+
+object! {
+    /// One protected resource.
+    pub struct Server {
+        /// Its public identifier, which is also the audience tokens must carry.
+        #[cfg_attr(feature = "schema", schemars(required))]
+        pub resource: String,
+        /// The requests that are for it.
+        #[cfg_attr(feature = "schema", schemars(required))]
+        pub r#match: Match,
+        /// What it speaks: `mcp`.
+        #[cfg_attr(feature = "schema", schemars(required))]
+        pub protocol: String,
+        /// The issuers whose tokens it accepts, by their names above.
+        #[cfg_attr(feature = "schema", schemars(required))]
+        pub issuers: List<String>,
+        /// Audiences accepted instead of `resource`, for issuers that cannot name a resource.
+        pub audiences: List<String>,
+        /// The tools agents may call, by exact name or by prefix ending in `*`.
+        pub tools: Named<Rule>,
+        /// Bounds on what is read.
+        pub limits: Limits,
+    }
+}
+
+object! {
+    /// Which requests are for a server: its host, and either its path or the beginning of its paths.
+    pub struct Match {
+        /// The host, with its port where clients send one.
+        #[cfg_attr(feature = "schema", schemars(required))]
+        pub host: String,
+        /// The one path, without query.
+        pub path: String,
+        /// The beginning of its paths, ending in `/`.
+        pub path_prefix: String,
+    }
+}
+
+object! {
+    /// What one tool asks for.
+    pub struct Rule {
+        /// The scopes a token must hold, all of them.
+        #[cfg_attr(feature = "schema", schemars(required))]
+        pub scopes: List<String>,
+        /// The credential the broker mints for the call, by its name there.
+        pub credential: String,
+    }
+}
+
+object! {
+    /// Bounds on what is read.
+    pub struct Limits {
+        /// The largest request body; `1MiB` unless given.
+        pub request: Size,
+    }
+}
+
+object! {
+    /// How records reach the broker.
+    pub struct Audit {
+        /// `deny` calls or `queue` records while the broker cannot be reached; `deny` unless given.
+        pub when_unreachable: String,
+        /// How many bytes of records a worker keeps; `4MiB` unless given.
+        pub queue: Size,
+        /// How often records are sent; `1s` unless given.
+        pub flush: Span,
+    }
+}

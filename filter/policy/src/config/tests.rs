@@ -1,0 +1,126 @@
+//! What the policy file may say, and what its mistakes read like.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::testing::{policy, policy_json};
+
+/// The errors of the sample with one place changed; `null` removes it.
+fn errors(pointer: &str, value: Value) -> Vec<String> {
+    let mut policy = policy_json();
+    let (parent, name) = pointer.rsplit_once('/').unwrap();
+    let parent = policy.pointer_mut(parent).unwrap().as_object_mut().unwrap();
+    match value {
+        Value::Null => drop(parent.remove(name)),
+        value => drop(parent.insert(name.to_owned(), value)),
+    }
+    match read(policy) {
+        Ok(_) => Vec::new(),
+        Err(errors) => errors.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[test]
+fn the_sample_is_valid_and_its_digest_depends_on_content_only() {
+    let policy = policy();
+    let text = serde_json::to_string_pretty(&policy_json()).unwrap();
+    assert_eq!(parse(text.as_bytes()).unwrap().digest(), policy.digest());
+    let mut other = policy_json();
+    other["servers"]["crm"]["limits"]["request"] = json!("8KiB");
+    assert_ne!(read(other).unwrap().digest(), policy.digest());
+}
+
+#[test]
+fn every_mistake_is_reported_at_once() {
+    let mut policy = policy_json();
+    policy["isuers"] = json!({});
+    policy["version"] = json!("1");
+    policy["servers"]["crm"]["match"]["pth"] = json!("/x");
+    policy["servers"]["crm"]["tools"]["crm_lookup"]["scopes"] = json!("crm:read");
+    let errors = read(policy).unwrap_err().to_string();
+    let expected = [
+        "`isuers`: found unknown key `isuers`, accepted is one of `version`, `issuers`, `broker`, `servers`, `audit` \
+         (hint: did you mean `issuers`?)",
+        "`version`: found `\"1\"`, accepted is a whole number",
+        "`servers.crm.match.pth`: found unknown key `pth`, accepted is one of `host`, `path`, `path_prefix` \
+         (hint: did you mean `path`?)",
+        "`servers.crm.tools.crm_lookup.scopes`: found `\"crm:read\"`, accepted is a list",
+    ];
+    assert_eq!(errors, expected.join("\n"));
+}
+
+#[test]
+fn each_rule_names_the_place_and_the_mend() {
+    for (pointer, value, expected) in [
+        ("/version", json!(2), "`version`: found `2`, accepted is `1`"),
+        ("/broker", Value::Null, "`broker`: found nothing, accepted is an object"),
+        (
+            "/servers/crm/resource",
+            json!("gateway"),
+            "`servers.crm.resource`: found `gateway`, accepted is an `https://`",
+        ),
+        ("/servers/crm/protocol", json!("http"), "`servers.crm.protocol`: found `http`, accepted is `mcp`"),
+        ("/servers/crm/issuers", json!(["crop"]), "`servers.crm.issuers[0]`: found `crop`, accepted is a name below"),
+        ("/servers/crm/issuers", json!([]), "`servers.crm.issuers`: found no issuer"),
+        ("/servers/crm/audiences", json!([]), "`servers.crm.audiences`: found no audience"),
+        ("/servers/crm/match/path", json!("mcp"), "`servers.crm.match.path`: found `mcp`, accepted is a path"),
+        ("/servers/crm/match/path", Value::Null, "`servers.crm.match`: found neither `path` nor `path_prefix`"),
+        ("/servers/crm/match/path_prefix", json!("/a/"), "`servers.crm.match`: found both `path` and `path_prefix`"),
+        (
+            "/servers/crm/limits/request",
+            json!("1GB"),
+            "`servers.crm.limits.request`: found `\"1GB\"`, accepted is a size",
+        ),
+        ("/servers/crm/limits/request", json!("32MiB"), "`servers.crm.limits.request`: found no room or more than"),
+        ("/servers/crm/tools/a*b", json!({"scopes": ["x"]}), "`servers.crm.tools.\"a*b\"`: found the tool name"),
+        ("/servers/crm/tools/x", json!({"scopes": []}), "`servers.crm.tools.x.scopes`: found no scope"),
+        ("/servers/crm/tools/x", json!({"scopes": ["a b"]}), "`servers.crm.tools.x.scopes[0]`: found \"a b\""),
+        (
+            "/servers/crm/tools/x",
+            json!({"scopes": ["x"], "when": "true"}),
+            "`servers.crm.tools.x.when`: found unknown key",
+        ),
+        (
+            "/servers/crm/tools/x",
+            json!({"scopes": ["x"], "credential": ""}),
+            "`servers.crm.tools.x.credential`: found \"\"",
+        ),
+        (
+            "/issuers/corp/algorithms",
+            json!(["HS256"]),
+            "`issuers.corp.algorithms[0]`: found `HS256`, accepted is one of",
+        ),
+        ("/issuers/corp/algorithms", json!([]), "`issuers.corp.algorithms`: found no algorithm"),
+        ("/issuers/corp/clock_skew", json!("2m"), "`issuers.corp.clock_skew`: found more than a minute"),
+        ("/issuers/corp/jwks", json!({}), "`issuers.corp.jwks`: found neither `keys` nor `url`"),
+        ("/issuers/corp/jwks", json!({"keys": []}), "`issuers.corp.jwks.keys`: found a key set that holds no usable"),
+        ("/issuers/corp/jwks", json!({"url": "https://a/b"}), "`issuers.corp.jwks.cluster`: found nothing"),
+        ("/issuers/corp/jwks", json!({"keys": [], "cluster": "x"}), "`issuers.corp.jwks`: found both"),
+        ("/broker/timeout", json!("0s"), "`broker.timeout`: found no time"),
+        ("/broker/client", json!({"id": "x"}), "`broker.client.secret_env`: found nothing"),
+        ("/audit", json!({"when_unreachable": "allow"}), "`audit.when_unreachable`: found `allow`, accepted is `deny`"),
+        ("/audit", json!({"queue": "1KiB"}), "`audit.queue`: found less than 64 KiB"),
+    ] {
+        let errors = errors(pointer, value.clone());
+        assert!(errors.iter().any(|error| error.starts_with(expected)), "{pointer} {value}: {errors:#?}");
+    }
+}
+
+#[test]
+fn servers_must_not_overlap_nor_issuers_share_an_iss() {
+    let mut policy = policy_json();
+    policy["servers"]["zoo"] = policy["servers"]["crm"].clone();
+    policy["issuers"]["twin"] = policy["issuers"]["corp"].clone();
+    let errors = read(policy).unwrap_err().to_string();
+    assert!(errors.contains("`servers.zoo.match`: found requests that `crm` matches too"), "{errors}");
+    assert!(errors.contains("`issuers.twin.issuer`: found the `iss` of `corp`"), "{errors}");
+}
+
+#[test]
+fn text_that_is_no_strict_json_says_so() {
+    for bad in [&b"version: 1"[..], b"", b"\x0a\x07version", br#"{"version":1,"version":1}"#] {
+        let errors = parse(bad).unwrap_err().to_string();
+        assert!(errors.starts_with("`.`: found text that is "), "{errors}");
+    }
+    assert!(parse(b"[]").unwrap_err().to_string().starts_with("`.`: found no object"));
+}

@@ -1,0 +1,81 @@
+//! Which rule a tool's name falls under. Lookup only.
+
+use std::collections::BTreeMap;
+
+use crate::policy::Rule;
+
+/// Rules by exact name or prefix. Names compare byte for byte: no folding, no trimming, no normalising.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    exact: BTreeMap<String, Rule>,
+    prefixes: BTreeMap<String, Rule>,
+}
+
+impl Rules {
+    /// Compiles rules keyed by a name, or by a prefix followed by `*`.
+    pub fn new(rules: impl IntoIterator<Item = (String, Rule)>) -> Self {
+        let mut compiled = Self::default();
+        for (key, rule) in rules {
+            match key.strip_suffix('*') {
+                Some(prefix) => compiled.prefixes.insert(prefix.to_owned(), rule),
+                None => compiled.exact.insert(key, rule),
+            };
+        }
+        compiled
+    }
+
+    /// The rule for `name`: the exact one, else that of the longest prefix.
+    pub fn find(&self, name: &str) -> Option<&Rule> {
+        let longest = || {
+            let fits = self.prefixes.iter().filter(|(prefix, _)| name.starts_with(prefix.as_str()));
+            fits.max_by_key(|(prefix, _)| prefix.len()).map(|(_, rule)| rule)
+        };
+        self.exact.get(name).or_else(longest)
+    }
+
+    /// All rules.
+    pub fn iter(&self) -> impl Iterator<Item = &Rule> {
+        self.exact.values().chain(self.prefixes.values())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scope::Scopes;
+
+    fn rules(keys: &[&str]) -> Rules {
+        let rule = |key: &&str| {
+            let scopes = Scopes::parse(&format!("rule:{key}")).unwrap();
+            ((*key).to_owned(), Rule { scopes, credential: None })
+        };
+        Rules::new(keys.iter().map(rule))
+    }
+
+    fn found(rules: &Rules, name: &str) -> Option<String> {
+        rules.find(name).map(|rule| rule.scopes.to_string())
+    }
+
+    #[test]
+    fn nothing_is_listed_unless_it_is() {
+        assert_eq!(found(&Rules::default(), "anything"), None);
+        assert_eq!(found(&rules(&["read"]), "read_all"), None);
+    }
+
+    #[test]
+    fn the_longest_match_wins() {
+        let rules = rules(&["report_*", "report_daily_*", "report_daily_x", "*"]);
+        assert_eq!(found(&rules, "report_daily_x").unwrap(), "rule:report_daily_x");
+        assert_eq!(found(&rules, "report_daily_y").unwrap(), "rule:report_daily_*");
+        assert_eq!(found(&rules, "report_z").unwrap(), "rule:report_*");
+        assert_eq!(found(&rules, "other").unwrap(), "rule:*");
+    }
+
+    #[test]
+    fn names_compare_byte_for_byte() {
+        let rules = rules(&["read"]);
+        for near in ["Read", "read ", " read", "read\0", "ｒead", "rea"] {
+            assert_eq!(found(&rules, near), None, "{near:?}");
+        }
+    }
+}
