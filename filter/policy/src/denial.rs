@@ -1,0 +1,218 @@
+//! The one table of denials: reason, status, challenge, code, sentence.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
+
+use crate::challenge;
+use crate::policy::Server;
+use crate::reply::Reply;
+use crate::scope::Scopes;
+
+/// How a challenge answers a denial.
+///
+/// [RFC 6750 §3](https://www.rfc-editor.org/rfc/rfc6750#section-3)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Challenge {
+    /// None: a client must not try to get a better token.
+    Silent,
+    /// Asks for a token, names no error: none was sent.
+    Ask,
+    /// `invalid_token`: another token may do.
+    InvalidToken,
+    /// `insufficient_scope`: the same token with more scopes would do.
+    InsufficientScope,
+}
+
+/// One row of the table.
+struct Row {
+    name: &'static str,
+    status: u16,
+    challenge: Challenge,
+    code: i32,
+    say: &'static str,
+}
+
+macro_rules! table {
+    ($($(#[$doc:meta])* $variant:ident $name:ident $status:literal $challenge:ident $code:literal $say:literal;)*) => {
+        /// Why a request was denied: a closed list.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Reason { $($(#[$doc])* $variant,)* }
+
+        impl Reason {
+            /// Every reason there is.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            fn row(self) -> Row {
+                match self {
+                    $(Self::$variant => Row {
+                        name: stringify!($name),
+                        status: $status,
+                        challenge: Challenge::$challenge,
+                        code: $code,
+                        say: $say,
+                    },)*
+                }
+            }
+        }
+    };
+}
+
+// Codes: JSON-RPC 2.0 §5.1 below -32600, MCP 2026-07-28 at -32020 and -32022, our own outside the reserved range.
+table! {
+    /// No `Authorization` header.
+    TokenMissing token_missing 401 Ask -31001 "an access token is required";
+    /// Not a token at all, or not one we can read strictly.
+    TokenMalformed token_malformed 401 InvalidToken -31001 "the access token is malformed";
+    /// The signature does not hold.
+    TokenSignature token_signature 401 InvalidToken -31001 "the access token's signature is not valid";
+    /// Past its end.
+    TokenExpired token_expired 401 InvalidToken -31001 "the access token has expired";
+    /// Before its beginning.
+    TokenNotYetValid token_not_yet_valid 401 InvalidToken -31001 "the access token is not valid yet";
+    /// Of an issuer this server does not accept.
+    TokenIssuer token_issuer 401 InvalidToken -31001 "the access token's issuer is not accepted here";
+    /// For another server.
+    TokenAudience token_audience 401 InvalidToken -31001 "the access token was issued for another resource";
+    /// Another kind of token.
+    TokenType token_type 401 InvalidToken -31001 "the token is not an access token";
+    /// Signed in a way this issuer does not sign.
+    TokenAlgorithm token_algorithm 401 InvalidToken -31001 "the access token's algorithm is not accepted";
+    /// Signed with a key the issuer does not publish.
+    TokenKeyUnknown token_key_unknown 401 InvalidToken -31001 "the access token's key is not known";
+    /// Valid for longer than allowed.
+    TokenLifetime token_lifetime 401 InvalidToken -31001 "the access token lives too long";
+    /// A scope is missing.
+    ScopeMissing scope_missing 403 InsufficientScope -31001 "the access token lacks a scope this call needs";
+    /// The tool is not in the policy.
+    ToolUnknown tool_unknown 403 Silent -31001 "the tool is not permitted";
+    /// The method is not in the policy.
+    MethodUnknown method_unknown 403 Silent -31001 "the method is not permitted";
+    /// The chain of actors is too long.
+    ChainTooDeep chain_too_deep 403 Silent -31001 "the delegation chain is too deep";
+    /// The chain of actors cannot be read.
+    ChainMalformed chain_malformed 403 Silent -31001 "the delegation chain is malformed";
+    /// No server of the policy matches.
+    ServerUnmatched server_unmatched 403 Silent -31001 "no such resource";
+    /// The broker refused to mint.
+    CredentialRefused credential_refused 403 Silent -31001 "no credential was issued for this call";
+    /// The request cannot be read strictly.
+    RequestMalformed request_malformed 400 Silent -32600 "the request is malformed";
+    /// The body is not strict JSON.
+    RequestUnparsable request_malformed 400 Silent -32700 "the request body is not valid JSON";
+    /// The protocol version is not one we judge.
+    VersionUnsupported request_malformed 400 Silent -32022 "the protocol version is not supported";
+    /// Headers and body disagree.
+    HeaderMismatch header_mismatch 400 Silent -32020 "headers and body disagree";
+    /// The body is larger than the limit.
+    RequestTooLarge request_too_large 413 Silent -32600 "the request body is too large";
+    /// The issuer's keys cannot be had.
+    KeysUnavailable keys_unavailable 503 Silent -31003 "the token cannot be checked now";
+    /// The broker cannot be reached, or does not answer as it should.
+    BrokerUnavailable broker_unavailable 503 Silent -31003 "no credential can be issued now";
+    /// The call could not be recorded.
+    AuditUnavailable audit_unavailable 503 Silent -31003 "the call cannot be recorded now";
+    /// The proxy did not do what was asked of it.
+    HostFailed host_failed 503 Silent -31003 "the request cannot be handled now";
+    /// The upstream refused our credential.
+    UpstreamRefused upstream_refused 502 Silent -31004 "the upstream refused the credential";
+    /// The client went away before there was a decision.
+    ClientGone client_gone 499 Silent -31003 "the client went away";
+}
+
+impl Reason {
+    /// The stable name, as in records and metrics.
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    /// The HTTP status.
+    pub fn status(self) -> u16 {
+        self.row().status
+    }
+
+    /// The challenge that goes with it.
+    pub fn challenge(self) -> Challenge {
+        self.row().challenge
+    }
+
+    /// The sentence for the caller.
+    pub fn say(self) -> &'static str {
+        self.row().say
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl Serialize for Reason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// A decision not to let a request through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// Why.
+    pub reason: Reason,
+    /// The tool that was asked for, where there was one.
+    pub tool: Option<String>,
+    /// All scopes the call needs, where scopes would have helped.
+    pub required: Scopes,
+    /// For the operator's log; never sent.
+    pub note: String,
+}
+
+impl Denial {
+    /// A denial for `reason`, explained to the operator by `note`.
+    pub fn new(reason: Reason, note: impl Into<String>) -> Self {
+        Self { reason, tool: None, required: Scopes::default(), note: note.into() }
+    }
+
+    /// The answer on the wire: status, challenge and JSON-RPC error.
+    ///
+    /// `server` is the one that matched, `id` the request's as it stands in the body, `decision` the record's.
+    pub fn reply(&self, server: Option<&Server>, id: Option<&str>, decision: &str) -> Reply {
+        let row = self.reason.row();
+        let mut reply = Reply::json(row.status, self.body(&row, id, decision));
+        if let Some(challenge) = server.and_then(|server| challenge::render(self, server)) {
+            reply = reply.with("www-authenticate", challenge);
+        }
+        if row.status == 503 {
+            reply = reply.with("retry-after", "1");
+        }
+        reply
+    }
+
+    fn body(&self, row: &Row, id: Option<&str>, decision: &str) -> String {
+        let versions = (self.reason == Reason::VersionUnsupported).then_some(crate::mcp::VERSIONS);
+        let data = Data {
+            reason: row.name,
+            tool: self.tool.as_deref(),
+            required_scopes: &self.required,
+            supported: versions,
+            decision_id: decision,
+        };
+        let error = json!({ "code": row.code, "message": row.say, "data": data });
+        let id = id.and_then(|id| serde_json::from_str(id).ok()).unwrap_or(Value::Null);
+        json!({ "jsonrpc": "2.0", "id": id, "error": error }).to_string()
+    }
+}
+
+/// The `data` of a JSON-RPC error; members that do not apply are left out.
+#[derive(Serialize)]
+struct Data<'a> {
+    reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool: Option<&'a str>,
+    #[serde(skip_serializing_if = "Scopes::is_empty")]
+    required_scopes: &'a Scopes,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    supported: Option<&'static [&'static str]>,
+    decision_id: &'a str,
+}
