@@ -1,0 +1,133 @@
+//! The record of one request, told while it happens.
+
+use std::time::Duration;
+
+use super::Gate;
+use super::request::Request;
+use crate::denial::Denial;
+use crate::mcp::{Call, Target};
+use crate::scope::Scopes;
+use crate::time::Time;
+use crate::token::Verified;
+use crate::wire::audit::{self, Agent, Credential, Decision, Kind, Record, Token, Upstream};
+use crate::wire::exchange;
+
+/// A record in the making. It is queued once: when the request is denied, or when a permitted one ends.
+#[derive(Debug, Default)]
+pub(super) struct Story {
+    record: Record,
+    began: Time,
+    id: Option<String>,
+    told: bool,
+}
+
+impl Story {
+    pub(super) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    pub(super) fn begin(&mut self, request: &Request, random: [u8; 16], gate: &Gate, now: Time) {
+        self.began = now;
+        self.record = Record {
+            id: audit::id(now.millis(), random),
+            request_id: request.label("x-request-id"),
+            trace_id: request.trace().map(|(_, id)| id),
+            proxy: Some(gate.proxy.clone()),
+            policy: Some(gate.policy.digest().to_owned()),
+            ..Record::default()
+        };
+    }
+
+    /// No decision was made and none is to be told.
+    pub(super) fn untold(&mut self) {
+        self.told = true;
+    }
+
+    pub(super) fn server(&mut self, server: &str) {
+        self.record.server = Some(server.to_owned());
+        self.record.protocol = Some("mcp".into());
+    }
+
+    pub(super) fn proved(&mut self, verified: &Verified) {
+        let claims = verified.claims();
+        self.record.agent = Some(Agent { issuer: verified.issuer().to_owned(), id: claims.agent.clone() });
+        self.record.subject = Some(claims.subject.clone());
+        self.record.chain.clone_from(&claims.chain);
+        self.record.token = Some(Token { jti: claims.id.clone(), sha256: verified.digest().to_owned() });
+        self.record.scopes = Some(audit::Scopes { required: Vec::new(), held: words(&claims.scopes) });
+    }
+
+    pub(super) fn call(&mut self, call: &Call) {
+        self.record.method = Some(shorten(&call.method));
+        self.record.arguments_sha256.clone_from(&call.arguments);
+        if let Target::Tool(tool) = &call.target {
+            self.record.tool = Some(shorten(tool));
+        }
+    }
+
+    pub(super) fn required(&mut self, scopes: &Scopes) {
+        if let Some(both) = &mut self.record.scopes {
+            both.required = words(scopes);
+        }
+    }
+
+    pub(super) fn credential(&mut self, name: &str) {
+        self.record.credential = Some(Credential { name: name.to_owned(), kind: None, lease: None, expires: None });
+    }
+
+    pub(super) fn leased(&mut self, minted: &exchange::Credential, now: Time) {
+        if let Some(credential) = &mut self.record.credential {
+            let expires = now.plus(Duration::from_secs(minted.lifetime));
+            credential.lease = Some(minted.lease.clone());
+            credential.expires = Some(expires.rfc3339());
+        }
+    }
+
+    /// Keeps the request's `id` while the broker is asked.
+    pub(super) fn id(&mut self, id: Option<String>) {
+        self.id = id;
+    }
+
+    pub(super) fn take_id(&mut self) -> Option<String> {
+        self.id.take()
+    }
+
+    pub(super) fn permitted(&mut self) {
+        self.record.decision = Some(Decision::Permit);
+        self.record.kind = Kind::Outcome;
+    }
+
+    pub(super) fn answered(&mut self, status: u16) {
+        self.record.upstream = Some(Upstream { status: Some(status), duration_ms: 0, bytes: None });
+    }
+
+    pub(super) fn denied(&mut self, denial: &Denial, gate: &mut Gate, now: Time) {
+        self.record.decision = Some(Decision::Deny);
+        self.record.reason = Some(denial.reason.name().to_owned());
+        self.tell(gate, now);
+    }
+
+    pub(super) fn ended(&mut self, bytes: Option<u64>, gate: &mut Gate, now: Time) {
+        let status = self.record.upstream.as_ref().and_then(|upstream| upstream.status);
+        let duration = now.since(self.began).as_millis();
+        let duration_ms = u64::try_from(duration).unwrap_or(u64::MAX);
+        self.record.upstream = Some(Upstream { status, duration_ms, bytes });
+        self.tell(gate, now);
+    }
+
+    fn tell(&mut self, gate: &mut Gate, now: Time) {
+        if !std::mem::replace(&mut self.told, true) {
+            self.record.time = now.rfc3339();
+            gate.outbox.push(&self.record);
+        }
+    }
+}
+
+fn words(scopes: &Scopes) -> Vec<String> {
+    scopes.iter().map(str::to_owned).collect()
+}
+
+/// What the caller chose goes into the record only so far.
+fn shorten(text: &str) -> String {
+    text.chars().take(256).collect()
+}
