@@ -1,0 +1,298 @@
+//! The only file that calls the host.
+//!
+//! The SDK's own wrappers panic on a status they do not expect and on header bytes that are no UTF-8; either would
+//! let a peer or a host take the VM down. These do not: every status that is not `Ok` becomes [`HostError`].
+//! Callouts go through the SDK all the same, since it keeps the table of who waits for which answer.
+
+#![expect(unsafe_code, reason = "the host's functions take pointers")]
+
+use std::fmt;
+use std::ptr::{null, null_mut};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use accredit_policy::headers::Headers;
+use accredit_policy::reply::Reply;
+use accredit_policy::stream::Post;
+use accredit_policy::{Secret, Time};
+use proxy_wasm::hostcalls;
+
+/// The host did not do what was asked; the number is its status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HostError(u32);
+
+impl fmt::Display for HostError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "the host answered with status {}", self.0)
+    }
+}
+
+type Host<T> = Result<T, HostError>;
+
+/// Which headers.
+#[derive(Clone, Copy)]
+pub(crate) enum Map {
+    /// Of the request.
+    Request = 0,
+    /// Of the response.
+    Response = 2,
+    /// Of the answer to a callout.
+    Callout = 6,
+}
+
+/// Which bytes.
+#[derive(Clone, Copy)]
+pub(crate) enum Buffer {
+    /// The request's body.
+    Request = 0,
+    /// The body of the answer to a callout.
+    Callout = 4,
+    /// The plugin's configuration.
+    Configuration = 7,
+}
+
+mod raw {
+    #[link(wasm_import_module = "env")]
+    unsafe extern "C" {
+        pub(super) fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
+        pub(super) fn proxy_get_header_map_value(
+            map: u32,
+            name: *const u8,
+            name_size: usize,
+            data: *mut *mut u8,
+            size: *mut usize,
+        ) -> u32;
+        pub(super) fn proxy_remove_header_map_value(map: u32, name: *const u8, name_size: usize) -> u32;
+        pub(super) fn proxy_add_header_map_value(
+            map: u32,
+            name: *const u8,
+            name_size: usize,
+            value: *const u8,
+            value_size: usize,
+        ) -> u32;
+        pub(super) fn proxy_get_buffer_bytes(
+            buffer: u32,
+            start: usize,
+            most: usize,
+            data: *mut *mut u8,
+            size: *mut usize,
+        ) -> u32;
+        pub(super) fn proxy_get_property(
+            path: *const u8,
+            path_size: usize,
+            data: *mut *mut u8,
+            size: *mut usize,
+        ) -> u32;
+        pub(super) fn proxy_send_local_response(
+            status: u32,
+            details: *const u8,
+            details_size: usize,
+            body: *const u8,
+            body_size: usize,
+            headers: *const u8,
+            headers_size: usize,
+            grpc: i32,
+        ) -> u32;
+        pub(super) fn proxy_continue_stream(stream: u32) -> u32;
+        pub(super) fn proxy_set_effective_context(context: u32) -> u32;
+        pub(super) fn proxy_register_shared_queue(name: *const u8, name_size: usize, queue: *mut u32) -> u32;
+        pub(super) fn proxy_enqueue_shared_queue(queue: u32, data: *const u8, size: usize) -> u32;
+        pub(super) fn proxy_dequeue_shared_queue(queue: u32, data: *mut *mut u8, size: *mut usize) -> u32;
+        pub(super) fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
+        pub(super) fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, metric: *mut u32) -> u32;
+        pub(super) fn proxy_increment_metric(metric: u32, offset: i64) -> u32;
+    }
+    #[link(wasm_import_module = "wasi_snapshot_preview1")]
+    unsafe extern "C" {
+        pub(super) fn random_get(data: *mut u8, size: usize) -> u16;
+    }
+}
+
+/// The time of day.
+pub(crate) fn now() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    Time::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// 16 random bytes. They name records and queues; nothing secret depends on them.
+pub(crate) fn random() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    // SAFETY: the host writes `size` bytes at most, and the array has that many.
+    unsafe { raw::random_get(bytes.as_mut_ptr(), bytes.len()) };
+    bytes
+}
+
+/// The environment variable that the operator lets through to the VM.
+pub(crate) fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// All headers of a map.
+pub(crate) fn headers(map: Map) -> Host<Headers> {
+    // SAFETY: both pointers are to locals of the right type.
+    let bytes = take(|data, size| unsafe { raw::proxy_get_header_map_pairs(map as u32, data, size) })?;
+    pairs(&bytes).map(Headers::new).ok_or(HostError(u32::MAX))
+}
+
+/// The first value of one header; `None` when there is none or it is no text.
+pub(crate) fn header(map: Map, name: &str) -> Option<String> {
+    let (text, length) = (name.as_ptr(), name.len());
+    // SAFETY: the name outlives the call, the other pointers are to locals.
+    let bytes = take(|data, size| unsafe { raw::proxy_get_header_map_value(map as u32, text, length, data, size) });
+    String::from_utf8(bytes.ok()?).ok().filter(|value| !value.is_empty())
+}
+
+/// Removes all lines of one header.
+pub(crate) fn remove(map: Map, name: &str) -> Host<()> {
+    // SAFETY: the name outlives the call.
+    done(unsafe { raw::proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) })
+}
+
+/// Adds one line. The caller has removed those there were.
+pub(crate) fn add(map: Map, name: &str, value: &Secret) -> Host<()> {
+    let value = value.reveal();
+    let (name, name_size) = (name.as_ptr(), name.len());
+    // SAFETY: name and value outlive the call.
+    done(unsafe { raw::proxy_add_header_map_value(map as u32, name, name_size, value.as_ptr(), value.len()) })
+}
+
+/// The first `most` bytes of a buffer.
+pub(crate) fn buffer(buffer: Buffer, most: usize) -> Host<Vec<u8>> {
+    // SAFETY: both pointers are to locals of the right type.
+    take(|data, size| unsafe { raw::proxy_get_buffer_bytes(buffer as u32, 0, most, data, size) })
+}
+
+/// A property by its path; its bytes mean what the host's documentation says.
+pub(crate) fn property(path: &[&str]) -> Option<Vec<u8>> {
+    let path = path.join("\0");
+    // SAFETY: the path outlives the call, the other pointers are to locals.
+    take(|data, size| unsafe { raw::proxy_get_property(path.as_ptr(), path.len(), data, size) }).ok()
+}
+
+/// Answers the client in place of the upstream.
+pub(crate) fn reply(reply: &Reply) -> Host<()> {
+    let headers: Vec<_> = reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let headers = serialize(&headers);
+    let (body, body_size) = (reply.body.as_ptr(), reply.body.len());
+    let status = u32::from(reply.status);
+    // SAFETY: body and headers outlive the call; there are no details, and -1 says that there is no gRPC status.
+    done(unsafe {
+        raw::proxy_send_local_response(status, null(), 0, body, body_size, headers.as_ptr(), headers.len(), -1)
+    })
+}
+
+/// Lets the held request go upstream.
+pub(crate) fn resume() -> Host<()> {
+    // SAFETY: no pointers; 0 is the request of the effective context.
+    done(unsafe { raw::proxy_continue_stream(0) })
+}
+
+/// Makes the following calls be about the stream `context`; fails when it is gone.
+pub(crate) fn enter(context: u32) -> Host<()> {
+    // SAFETY: no pointers.
+    done(unsafe { raw::proxy_set_effective_context(context) })
+}
+
+/// Posts to a cluster; the answer comes to the context that calls.
+pub(crate) fn post(post: &Post) -> Host<u32> {
+    let headers = post.headers.iter().map(|(name, value)| (*name, value.reveal())).collect();
+    let body = Some(post.body.reveal().as_bytes());
+    hostcalls::dispatch_http_call(&post.cluster, headers, body, Vec::new(), post.timeout)
+        .map_err(|status| HostError(status as u32))
+}
+
+/// Gets a document from a cluster; the answer comes to the context that calls.
+pub(crate) fn fetch(cluster: &str, authority: &str, path: &str, timeout: Duration) -> Host<u32> {
+    let headers = vec![(":method", "GET"), (":path", path), (":authority", authority), ("accept", "application/json")];
+    hostcalls::dispatch_http_call(cluster, headers, None, Vec::new(), timeout)
+        .map_err(|status| HostError(status as u32))
+}
+
+/// Opens a queue whose arrivals come to the root context of this VM.
+pub(crate) fn open_queue(name: &str) -> Host<u32> {
+    let mut queue = 0;
+    // SAFETY: the name outlives the call, the other pointer is to a local.
+    done(unsafe { raw::proxy_register_shared_queue(name.as_ptr(), name.len(), &raw mut queue) })?;
+    Ok(queue)
+}
+
+/// Calls the root context: its `on_queue_ready` runs next on this thread.
+pub(crate) fn ring(queue: u32) -> Host<()> {
+    let bell = [1_u8];
+    // SAFETY: the byte outlives the call.
+    done(unsafe { raw::proxy_enqueue_shared_queue(queue, bell.as_ptr(), bell.len()) })
+}
+
+/// Takes all rings out of the queue.
+pub(crate) fn silence(queue: u32) {
+    // SAFETY: both pointers are to locals of the right type.
+    while take(|data, size| unsafe { raw::proxy_dequeue_shared_queue(queue, data, size) }).is_ok() {}
+}
+
+/// How often `on_tick` runs.
+pub(crate) fn tick_every(period: Duration) -> Host<()> {
+    let millis = u32::try_from(period.as_millis()).unwrap_or(u32::MAX);
+    // SAFETY: no pointers.
+    done(unsafe { raw::proxy_set_tick_period_milliseconds(millis) })
+}
+
+/// A counter of that name, shared with all VMs of the process.
+pub(crate) fn counter(name: &str) -> Host<u32> {
+    let mut metric = 0;
+    // SAFETY: the name outlives the call, the other pointer is to a local; 0 is a counter.
+    done(unsafe { raw::proxy_define_metric(0, name.as_ptr(), name.len(), &raw mut metric) })?;
+    Ok(metric)
+}
+
+/// Adds one to a counter.
+pub(crate) fn count(metric: u32) -> Host<()> {
+    // SAFETY: no pointers.
+    done(unsafe { raw::proxy_increment_metric(metric, 1) })
+}
+
+fn done(status: u32) -> Host<()> {
+    if status == 0 { Ok(()) } else { Err(HostError(status)) }
+}
+
+/// Takes over bytes the host has put into our memory.
+fn take(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Host<Vec<u8>> {
+    let (mut data, mut size) = (null_mut(), 0);
+    done(call(&raw mut data, &raw mut size))?;
+    if data.is_null() {
+        return Ok(Vec::new());
+    }
+    // SAFETY: the host got the memory from the SDK's `proxy_on_memory_allocate`, a boxed slice of `size` bytes, and
+    // gives it away.
+    Ok(unsafe { Vec::from_raw_parts(data, size, size) })
+}
+
+/// Header pairs as the ABI writes them: a count, the sizes, then each text with a NUL behind it.
+fn serialize(pairs: &[(&str, &str)]) -> Vec<u8> {
+    let size = |text: &str| u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes();
+    let mut bytes = u32::try_from(pairs.len()).unwrap_or(u32::MAX).to_le_bytes().to_vec();
+    for (name, value) in pairs {
+        bytes.extend(size(name).into_iter().chain(size(value)));
+    }
+    for text in pairs.iter().flat_map(|(name, value)| [name, value]) {
+        bytes.extend(text.bytes().chain([0]));
+    }
+    bytes
+}
+
+/// The inverse of [`serialize`], for bytes of the host.
+fn pairs(bytes: &[u8]) -> Option<Vec<(String, Vec<u8>)>> {
+    let Some((count, mut sizes)) = bytes.split_first_chunk::<4>() else {
+        return bytes.is_empty().then(Vec::new);
+    };
+    let count = usize::try_from(u32::from_le_bytes(*count)).ok()?;
+    let (head, mut texts) = sizes.split_at_checked(count.checked_mul(8)?)?;
+    sizes = head;
+    let mut text = || {
+        let (size, rest) = sizes.split_first_chunk::<4>()?;
+        sizes = rest;
+        let (text, rest) = texts.split_at_checked(usize::try_from(u32::from_le_bytes(*size)).ok()?)?;
+        texts = rest.split_first()?.1;
+        Some(text.to_vec())
+    };
+    let pair = |_| Some((String::from_utf8_lossy(&text()?).into_owned(), text()?));
+    (0..count).map(pair).collect()
+}

@@ -1,0 +1,75 @@
+//! Effects, carried out one by one.
+
+use accredit_policy::stream::{Edits, Effect, Severity};
+use log::Level;
+
+use crate::host::{self, Buffer, HostError, Map};
+use crate::stream::Context;
+
+/// Whether the host asks for the next step, or has to be told when it comes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// Inside a callback of the request: its return value says whether the request goes on.
+    Asked,
+    /// In a callback of the stream's own, later: the host waits for a word.
+    Later,
+    /// In a callback of the root context: the host waits for a word, and the SDK brings answers to the root.
+    Elsewhere,
+}
+
+/// Carries out one effect of the stream `context`.
+pub(crate) fn perform(effect: Effect, context: &Context, moment: Moment) -> Result<(), &'static str> {
+    match effect {
+        Effect::Reply(reply) => host::reply(&reply).map_err(|_| "the reply could not be sent"),
+        Effect::ReadBody(size) => {
+            context.body(size, moment);
+            Ok(())
+        }
+        Effect::AwaitKeys => context.wait().map_err(|_| "the root context cannot be called"),
+        Effect::Post(post) => {
+            let token = host::post(&post);
+            let token = token.map_err(|_| "the broker's cluster is not known (hint: check `broker.cluster`)")?;
+            if moment == Moment::Elsewhere {
+                context.expect(token);
+            }
+            Ok(())
+        }
+        Effect::Forward(edits) => forward(&edits, moment).map_err(|_| "the request's headers could not be changed"),
+        Effect::StripResponse(name) => {
+            host::remove(Map::Response, name).map_err(|_| "a response header could not be removed")
+        }
+        Effect::Log(severity, line) => {
+            log::log!(level(severity), "{line}");
+            Ok(())
+        }
+        Effect::Count(server, reason) => {
+            context.count(&server, reason);
+            Ok(())
+        }
+    }
+}
+
+/// The first `size` bytes of the request's body.
+pub(crate) fn body(size: usize) -> Option<Vec<u8>> {
+    match size {
+        0 => Some(Vec::new()),
+        _ => host::buffer(Buffer::Request, size).ok(),
+    }
+}
+
+fn forward(edits: &Edits, moment: Moment) -> Result<(), HostError> {
+    for name in &edits.remove {
+        host::remove(Map::Request, name)?;
+    }
+    for (name, value) in &edits.set {
+        host::add(Map::Request, name, value)?;
+    }
+    if moment == Moment::Asked { Ok(()) } else { host::resume() }
+}
+
+fn level(severity: Severity) -> Level {
+    match severity {
+        Severity::Operator => Level::Warn,
+        Severity::Caller => Level::Debug,
+    }
+}

@@ -1,0 +1,262 @@
+//! The plugin as a whole: its configuration, its clock, and the fetches that outlive a stream.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use accredit_policy::policy::{KeySource, Policy};
+use accredit_policy::stream::Gate;
+use accredit_policy::token::hex;
+use accredit_policy::token::jwk::SIZE as KEYS;
+use accredit_policy::wire::audit::Proxy;
+use accredit_policy::{Secret, config};
+use proxy_wasm::traits::{Context as SdkContext, HttpContext, RootContext};
+use proxy_wasm::types::ContextType;
+
+use crate::host::{self, Buffer, HostError, Map};
+use crate::stream::Context;
+
+/// How long a fetch of keys may take.
+const FETCH: Duration = Duration::from_secs(5);
+
+/// The root context; empty until a configuration was accepted.
+#[derive(Default)]
+pub(crate) struct Root {
+    shared: Option<Rc<Shared>>,
+    calls: RefCell<BTreeMap<u32, Purpose>>,
+}
+
+/// What an answer is for.
+enum Purpose {
+    /// The keys of this issuer.
+    Keys(String),
+    /// The records of the last batch.
+    Records,
+}
+
+/// What the root context and all streams of this configuration share.
+pub(crate) struct Shared {
+    /// The policy and its state.
+    pub(crate) gate: RefCell<Gate>,
+    waiting: RefCell<Vec<Context>>,
+    answers: RefCell<BTreeMap<u32, Context>>,
+    queue: Cell<u32>,
+    counters: RefCell<BTreeMap<String, u32>>,
+}
+
+impl Shared {
+    /// Lets a stream wait for keys, and rings for the root context if some have to be fetched.
+    ///
+    /// The fetch is the root's: one that a stream makes is lost with the stream, and others may wait for it.
+    pub(crate) fn wait(&self, stream: Context) -> Result<(), HostError> {
+        if self.gate.borrow().keys.wants() {
+            host::ring(self.queue.get())?;
+        }
+        self.waiting.borrow_mut().push(stream);
+        Ok(())
+    }
+
+    /// Notes that the answer to `token` is for a stream although it comes to the root.
+    pub(crate) fn expect(&self, token: u32, stream: Context) {
+        self.answers.borrow_mut().insert(token, stream);
+    }
+
+    /// Drops what is kept for a stream that is over.
+    pub(crate) fn forget(&self, stream: &Context) {
+        self.answers.borrow_mut().retain(|_, other| !other.is(stream));
+        self.waiting.borrow_mut().retain(|other| !other.is(stream));
+    }
+
+    /// Counts one decision.
+    pub(crate) fn count(&self, server: &str, reason: &str) {
+        let name = format!("accredit.decisions.{server}.{reason}");
+        let mut counters = self.counters.borrow_mut();
+        let metric = match counters.get(&name) {
+            Some(metric) => Ok(*metric),
+            None => host::counter(&name).inspect(|metric| {
+                counters.insert(name, *metric);
+            }),
+        };
+        if let Err(error) = metric.and_then(host::count) {
+            log::debug!("a decision was not counted: {error}");
+        }
+    }
+
+    fn wake(&self) {
+        // Those that go on waiting put themselves into the new list.
+        let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
+        waiting.iter().for_each(Context::keys_settled);
+    }
+}
+
+impl Root {
+    fn configure(&self) -> Result<Shared, Vec<String>> {
+        let one = |line: String| vec![line];
+        let bytes = host::buffer(Buffer::Configuration, usize::MAX).unwrap_or_default();
+        let lines = |errors: config::ConfigErrors| errors.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let policy = config::parse(&bytes).map_err(lines)?;
+        let secret = secret(&policy).map_err(one)?;
+        let worker = hex(&host::random()[..8]);
+        let queue = host::open_queue(&format!("accredit.{worker}"));
+        let queue = queue.map_err(|error| one(format!("no queue could be opened: {error}")))?;
+        let period = policy.audit.flush.min(Duration::from_secs(1));
+        host::tick_every(period).map_err(|error| one(format!("no timer could be set: {error}")))?;
+        let node = host::property(&["xds", "node", "id"]).and_then(|node| String::from_utf8(node).ok());
+        let node = node.filter(|node| !node.is_empty()).unwrap_or_else(|| "envoy".into());
+        let gate = Gate::new(policy, secret, Proxy { node, worker: Some(worker) });
+        Ok(Shared {
+            gate: RefCell::new(gate),
+            waiting: RefCell::default(),
+            answers: RefCell::default(),
+            queue: Cell::new(queue),
+            counters: RefCell::default(),
+        })
+    }
+
+    /// Fetches all keys that are wanted.
+    fn fetch(&self, shared: &Shared) {
+        let wanted = shared.gate.borrow_mut().keys.wanted();
+        for issuer in wanted {
+            let call = {
+                let gate = shared.gate.borrow();
+                let source = gate.policy.issuer(&issuer).map(|issuer| &issuer.keys);
+                let Some(KeySource::Fetched { url, cluster, .. }) = source else {
+                    continue;
+                };
+                host::fetch(cluster, url.authority(), url.path(), FETCH)
+            };
+            match call {
+                Ok(token) => drop(self.calls.borrow_mut().insert(token, Purpose::Keys(issuer))),
+                Err(_) => {
+                    log::error!(
+                        "the keys of `{issuer}` cannot be fetched: its cluster is not known (hint: check `jwks.cluster`)"
+                    );
+                    self.keys(shared, &issuer, None);
+                }
+            }
+        }
+    }
+
+    fn keys(&self, shared: &Shared, issuer: &str, document: Option<&[u8]>) {
+        let arrived = shared.gate.borrow_mut().keys.arrived(issuer, document, host::now());
+        if let Err(bad) = arrived {
+            log::warn!("the keys of `{issuer}` were not renewed: the document {bad}");
+        }
+        shared.wake();
+    }
+
+    /// Sends the next batch of records.
+    fn flush(&self, shared: &Shared) {
+        let call = {
+            let mut gate = shared.gate.borrow_mut();
+            let Some(batch) = gate.outbox.batch(host::now()) else {
+                return;
+            };
+            host::post(&gate.post("/v1/audit/events", "application/json", Secret::new(batch)))
+        };
+        match call {
+            Ok(token) => drop(self.calls.borrow_mut().insert(token, Purpose::Records)),
+            Err(_) => {
+                log::error!("records cannot be sent: the cluster is not known (hint: check `broker.cluster`)");
+                shared.gate.borrow_mut().outbox.settled(false, host::now());
+            }
+        }
+    }
+}
+
+impl SdkContext for Root {
+    fn on_http_call_response(&mut self, token: u32, headers: usize, size: usize, _: usize) {
+        let Some(shared) = self.shared.clone() else {
+            return;
+        };
+        let stream = shared.answers.borrow_mut().remove(&token);
+        if let Some(stream) = stream {
+            return stream.answered(headers, size);
+        }
+        let Some(purpose) = self.calls.borrow_mut().remove(&token) else {
+            return;
+        };
+        let status = (headers > 0).then(|| host::header(Map::Callout, ":status")).flatten();
+        match purpose {
+            Purpose::Keys(issuer) => {
+                let sound = status.as_deref() == Some("200") && size <= KEYS;
+                let document = if sound { host::buffer(Buffer::Callout, size).ok() } else { None };
+                self.keys(&shared, &issuer, document.as_deref());
+            }
+            Purpose::Records => {
+                let kept = matches!(status.as_deref(), Some("200" | "204"));
+                if !kept {
+                    let status = status.as_deref().unwrap_or("no status");
+                    log::warn!("records were not taken, the broker answered {status}; they will be sent again");
+                }
+                shared.gate.borrow_mut().outbox.settled(kept, host::now());
+                if kept {
+                    self.flush(&shared);
+                }
+            }
+        }
+    }
+}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, _: usize) -> bool {
+        match self.configure() {
+            Ok(shared) => {
+                log::info!("policy {}", shared.gate.borrow().policy.digest());
+                self.shared = Some(Rc::new(shared));
+                true
+            }
+            Err(lines) => {
+                lines.iter().for_each(|line| log::error!("policy refused: {line}"));
+                false
+            }
+        }
+    }
+
+    fn on_tick(&mut self) {
+        let Some(shared) = self.shared.clone() else {
+            return;
+        };
+        {
+            let mut gate = shared.gate.borrow_mut();
+            let Gate { policy, keys, .. } = &mut *gate;
+            keys.tick(policy, host::now());
+        }
+        self.fetch(&shared);
+        self.flush(&shared);
+        // A fetch the host forgot must not hold a request for ever.
+        shared.wake();
+    }
+
+    fn on_queue_ready(&mut self, queue: u32) {
+        host::silence(queue);
+        if let Some(shared) = self.shared.clone() {
+            self.fetch(&shared);
+        }
+    }
+
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
+        let shared = self.shared.clone()?;
+        Some(Box::new(Context::new(id, shared)))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
+
+/// The proxy's secret at the broker, where the policy says that it has one.
+fn secret(policy: &Policy) -> Result<Secret, String> {
+    let Some(client) = &policy.broker.client else {
+        return Ok(Secret::default());
+    };
+    let name = &client.secret_env;
+    let secret = host::env(name).map(|text| Secret::new(text.trim())).filter(|secret| !secret.is_empty());
+    secret.ok_or_else(|| {
+        format!(
+            "`broker.client.secret_env`: found no environment variable `{name}`, accepted is one that holds the \
+             proxy's secret (hint: set it for Envoy and name it in `vm_config.environment_variables.host_env_keys`)"
+        )
+    })
+}
