@@ -1,0 +1,83 @@
+//! Audit records: the proxies deliver them, the operators read them.
+
+use accredit_policy::wire::audit::{BATCH, Batch};
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sqlx::{QueryBuilder, Row as _};
+
+use crate::app::App;
+use crate::error::{ApiError, Code};
+use crate::operator::Operator;
+use crate::token::client::{Client, identify};
+
+/// `POST /v1/audit/events`: keeps a proxy's batch; 204 means that it is on the disk.
+pub async fn deliver(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Result<StatusCode, ApiError> {
+    let Client::Proxy(_) = identify(&app, &headers).await? else {
+        return Err(ApiError::new(Code::AccessDenied, "only proxies deliver records"));
+    };
+    let Batch { records } = serde_json::from_slice(&body)
+        .map_err(|error| ApiError::new(Code::InvalidRequest, "not a batch of audit records").because(error))?;
+    if records.len() > BATCH.saturating_add(1) || records.iter().any(|record| !(1..=64).contains(&record.id.len())) {
+        return Err(ApiError::new(Code::InvalidRequest, "too many records, or one without an identifier"));
+    }
+    app.store.append(records).await.map_err(ApiError::unavailable)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What an operator looks for; everything given has to match.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    /// Only records after this sequence number.
+    #[serde(default)]
+    after: i64,
+    /// At most so many, the oldest first; 100 unless given, at most 1000.
+    limit: Option<i64>,
+    agent: Option<String>,
+    subject: Option<String>,
+    server: Option<String>,
+    tool: Option<String>,
+    kind: Option<String>,
+    decision: Option<String>,
+    reason: Option<String>,
+    request_id: Option<String>,
+}
+
+/// `GET /v1/audit/events`: the records that match, and the sequence number to go on after.
+pub async fn query(
+    State(app): State<App>,
+    _: Operator,
+    filter: Result<Query<Filter>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<Value>, ApiError> {
+    let Query(filter) =
+        filter.map_err(|error| ApiError::new(Code::InvalidRequest, "unknown or wrong filter").because(error))?;
+    let mut query = QueryBuilder::new("SELECT seq, record FROM audit WHERE seq > ");
+    query.push_bind(filter.after);
+    let equals = [
+        ("agent", &filter.agent),
+        ("subject", &filter.subject),
+        ("server", &filter.server),
+        ("tool", &filter.tool),
+        ("kind", &filter.kind),
+        ("decision", &filter.decision),
+        ("reason", &filter.reason),
+        ("request_id", &filter.request_id),
+    ];
+    for (column, value) in equals.into_iter().filter_map(|(column, value)| Some((column, value.as_ref()?))) {
+        query.push(format!(" AND {column} = ")).push_bind(value);
+    }
+    query.push(" ORDER BY seq LIMIT ").push_bind(filter.limit.unwrap_or(100).clamp(1, 1000));
+    let rows = query.build().fetch_all(app.store.pool()).await?;
+    let mut last = filter.after;
+    let mut records = Vec::with_capacity(rows.len());
+    for row in rows {
+        last = row.try_get("seq")?;
+        let text: String = row.try_get("record")?;
+        records.push(serde_json::from_str::<Value>(&text).map_err(ApiError::unavailable)?);
+    }
+    Ok(Json(json!({ "records": records, "after": last })))
+}

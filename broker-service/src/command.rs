@@ -1,0 +1,70 @@
+//! The command line.
+
+mod explain;
+mod policy;
+mod serve;
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Credentials and audit for agents behind Envoy.
+#[derive(Debug, Parser)]
+#[command(name = "accredit", version)]
+pub struct Command {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the broker.
+    Serve {
+        /// The broker's configuration.
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Check, explain and describe policies.
+    #[command(subcommand)]
+    Policy(Policy),
+}
+
+#[derive(Debug, Subcommand)]
+enum Policy {
+    /// Check a policy file and report everything that is wrong with it.
+    Check {
+        /// The policy, YAML or JSON.
+        file: PathBuf,
+        /// How to print the verdict.
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Say what the filter would do with a request, without a proxy.
+    Explain(explain::Explain),
+    /// Print the JSON Schema of the policy file.
+    Schema,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+impl Command {
+    /// Runs it; `Ok` holds the exit code, `Err` is a failure to be reported.
+    pub async fn run(self) -> Result<ExitCode, Box<dyn Error>> {
+        match self.verb {
+            Verb::Serve { config } => serve::run(&config).await.map(|()| ExitCode::SUCCESS),
+            Verb::Policy(Policy::Check { file, output }) => policy::check(&file, output),
+            Verb::Policy(Policy::Explain(explain)) => explain.run(),
+            Verb::Policy(Policy::Schema) => policy::schema(),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! `accredit serve`
+
+use std::error::Error;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+use std::sync::{Arc, RwLock};
+
+use accredit_policy::Policy;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::app::{App, Inner};
+use crate::config::{self, Config};
+use crate::issuer::Issuer;
+use crate::store::Store;
+use crate::{agents, clock, foreign};
+
+/// Serves until the process is told to stop, and finishes what it has begun.
+pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let Config { issuer, listen, data, policy, operator, proxies, agents, credentials } = config::broker(path)?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&data)
+        .map_err(|error| format!("{}: {error}", data.display()))?;
+    let issuer = Issuer::open(&issuer, &data)?;
+    let policy = RwLock::new(Arc::new(own(policy, &issuer)?));
+    let store = Store::open(&data).await.map_err(|error| format!("{}: {error}", data.join("accredit.db").display()))?;
+    agents::seed(store.pool(), &agents, clock::now()).await.map_err(|error| error.internal)?;
+    let app = App::new(Inner { issuer, store, policy, operator, proxies, credentials });
+    let _followers = foreign::follow(&app);
+    let listener = TcpListener::bind(listen).await.map_err(|error| format!("`listen`: {listen}: {error}"))?;
+    tracing::info!(%listen, policy = app.policy().digest(), "ready");
+    axum::serve(listener, app.router()).with_graceful_shutdown(told_to_stop()?).await?;
+    Ok(())
+}
+
+/// The policy with our own keys in place of the address where others fetch them.
+fn own(mut policy: Policy, issuer: &Issuer) -> Result<Policy, String> {
+    let name = policy.issuers().find(|one| one.identifier == issuer.url()).map(|one| one.name.clone());
+    if let Some(name) = name {
+        policy.pin(&name, issuer.keys().map_err(|bad| bad.to_string())?);
+    }
+    Ok(policy)
+}
+
+fn told_to_stop() -> Result<impl Future<Output = ()>, std::io::Error> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,333 @@
+//! From `broker.yaml` to a [`Config`], with every mistake reported at once.
+
+pub mod raw;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path as Folder, PathBuf};
+use std::time::Duration;
+
+use accredit_policy::config::error::{Path, Report};
+use accredit_policy::config::field::{Field, each, entries, refuse_unknown};
+use accredit_policy::config::unit::Span;
+use accredit_policy::config::{self, ConfigErrors};
+use accredit_policy::policy::Resource;
+use accredit_policy::scope::{Scope, Scopes};
+use accredit_policy::{Policy, Secret};
+use serde::Deserialize as _;
+use serde_json::Value;
+
+/// The shortest secret: 128 bits in hexadecimal.
+const SECRET: usize = 32;
+
+/// Everything the broker needs to know, secrets read.
+#[derive(Debug)]
+pub struct Config {
+    /// The public URL, the `iss` of its tokens.
+    pub issuer: String,
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The folder of database and signing key.
+    pub data: PathBuf,
+    /// What the proxies enforce.
+    pub policy: Policy,
+    /// The operators' bearer token.
+    pub operator: Secret,
+    /// The proxies' secrets by client identifier.
+    pub proxies: BTreeMap<String, Secret>,
+    /// Agents to register.
+    pub agents: Vec<Agent>,
+    /// The credentials there are.
+    pub credentials: BTreeMap<String, Credential>,
+}
+
+/// An agent of the file.
+#[derive(Debug)]
+pub struct Agent {
+    /// Its client identifier.
+    pub id: String,
+    /// Its name for people.
+    pub name: String,
+    /// Who answers for it.
+    pub owner: String,
+    /// What it is for.
+    pub purpose: String,
+    /// Its secret.
+    pub secret: Secret,
+    /// The scopes it may ask for.
+    pub scopes: Scopes,
+    /// The resources it may ask for.
+    pub resources: Vec<String>,
+    /// How long its tokens live.
+    pub token_lifetime: Duration,
+}
+
+/// A credential the broker signs itself.
+#[derive(Debug)]
+pub struct Credential {
+    /// The `aud` of the minted token.
+    pub audience: String,
+    /// How long it lives.
+    pub ttl: Duration,
+}
+
+/// Why a file cannot be used.
+#[derive(Debug)]
+pub enum Unusable {
+    /// It cannot be read.
+    Read(PathBuf, std::io::Error),
+    /// It is not YAML.
+    Yaml(PathBuf, String),
+    /// It says something wrong.
+    Content(PathBuf, ConfigErrors),
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(path, error) => write!(formatter, "{}: {error}", path.display()),
+            Self::Yaml(path, error) => write!(formatter, "{}: not YAML: {error}", path.display()),
+            Self::Content(path, errors) => {
+                for (index, error) in errors.iter().enumerate() {
+                    let gap = if index == 0 { "" } else { "\n" };
+                    write!(formatter, "{gap}{}: {error}", path.display())?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl std::error::Error for Unusable {}
+
+/// Reads a policy file, YAML or JSON.
+pub fn policy(path: &Folder) -> Result<Policy, Unusable> {
+    config::read(yaml(path)?).map_err(|errors| Unusable::Content(path.to_owned(), errors))
+}
+
+/// Reads `broker.yaml` and all it names.
+pub fn broker(path: &Folder) -> Result<Config, Unusable> {
+    let value = yaml(path)?;
+    let mut files = Files { folder: path.parent().unwrap_or(Folder::new("")).to_owned(), report: Report::default() };
+    let raw = raw::File::deserialize(value).unwrap_or_default();
+    let at = Path::root().at("policy");
+    let policy = match raw.policy.clone().required(&at, &mut files.report) {
+        Some(name) => Some(policy(&files.folder.join(name))?),
+        None => None,
+    };
+    let config = files.check(raw, policy);
+    files.report.finish(config).map_err(|errors| Unusable::Content(path.to_owned(), errors))
+}
+
+/// Reads a file of YAML, of which JSON is a part; names that stand twice are refused.
+fn yaml(path: &Folder) -> Result<Value, Unusable> {
+    let text = std::fs::read_to_string(path).map_err(|error| Unusable::Read(path.to_owned(), error))?;
+    let options = serde_saphyr::options! { with_snippet: false };
+    serde_saphyr::from_str_with_options(&text, options)
+        .map_err(|error| Unusable::Yaml(path.to_owned(), error.to_string().replace('\n', " ")))
+}
+
+/// The rules of the file, and the folder its paths start at.
+struct Files {
+    folder: PathBuf,
+    report: Report,
+}
+
+impl Files {
+    fn check(&mut self, raw: raw::File, policy: Option<Policy>) -> Option<Config> {
+        let raw::File {
+            version,
+            issuer,
+            listen,
+            insecure,
+            data,
+            policy: _,
+            operators,
+            proxies,
+            agents,
+            credentials,
+            unknown,
+        } = raw;
+        let root = Path::root();
+        refuse_unknown(&unknown, raw::File::FIELDS, &root, &mut self.report);
+        if let Some(other) = version.required(&root.at("version"), &mut self.report).filter(|version| *version != 1) {
+            self.report.add(&root.at("version"), format!("`{other}`"), "`1`");
+        }
+        let issuer = issuer.required(&root.at("issuer"), &mut self.report);
+        if let Some(url) = issuer.as_ref().filter(|url| Resource::parse(url).is_none()) {
+            self.report.add(&root.at("issuer"), format!("`{url}`"), "an `https://` or `http://` URL");
+        }
+        let listen = self.listen(listen, insecure);
+        let data = data.required(&root.at("data"), &mut self.report).map(|data| self.folder.join(data));
+        let operator = operators.required(&root.at("operators"), &mut self.report);
+        let operator = operator.and_then(|raw::Operators { token_file, unknown }| {
+            let at = root.at("operators");
+            refuse_unknown(&unknown, raw::Operators::FIELDS, &at, &mut self.report);
+            self.secret(token_file, &at.at("token_file"))
+        });
+        let proxies = self.proxies(proxies, &root.at("proxies"));
+        let agents = self.agents(agents, policy.as_ref(), &root.at("agents"));
+        let credentials = self.credentials(credentials, policy.as_ref(), &root.at("credentials"));
+        let (issuer, listen, data, policy, operator) = (issuer?, listen?, data?, policy?, operator?);
+        Some(Config { issuer, listen, data, policy, operator, proxies, agents, credentials })
+    }
+
+    fn listen(&mut self, listen: Field<String>, insecure: Field<bool>) -> Option<SocketAddr> {
+        let at = Path::root().at("listen");
+        let text = listen.required(&at, &mut self.report)?;
+        let insecure = insecure.optional(&Path::root().at("insecure"), &mut self.report).unwrap_or_default();
+        match text.parse::<SocketAddr>() {
+            Ok(address) if address.ip().is_loopback() || insecure => Some(address),
+            Ok(_) => {
+                let hint = "this listener has no TLS; put `insecure: true` only where something else encrypts";
+                self.report.advise(&at, format!("`{text}`"), "a loopback address", hint);
+                None
+            }
+            Err(_) => {
+                self.report.add(&at, format!("`{text}`"), "an address and a port such as `127.0.0.1:10002`");
+                None
+            }
+        }
+    }
+
+    fn proxies(
+        &mut self,
+        proxies: Field<BTreeMap<String, Field<raw::Proxy>>>,
+        path: &Path,
+    ) -> BTreeMap<String, Secret> {
+        let map = proxies.required(path, &mut self.report).unwrap_or_default();
+        let raw = entries(map, path, &mut self.report);
+        let read = raw.into_iter().filter_map(|(id, raw::Proxy { secret_file, unknown })| {
+            let at = path.at(&id);
+            refuse_unknown(&unknown, raw::Proxy::FIELDS, &at, &mut self.report);
+            Some((id, self.secret(secret_file, &at.at("secret_file"))?))
+        });
+        read.collect()
+    }
+
+    fn agents(&mut self, agents: Field<Vec<Field<raw::Agent>>>, policy: Option<&Policy>, path: &Path) -> Vec<Agent> {
+        let list = agents.optional(path, &mut self.report).unwrap_or_default();
+        let raw = each(list, path, &mut self.report);
+        let read = raw.into_iter().enumerate().filter_map(|(index, raw)| self.agent(raw, policy, &path.item(index)));
+        let agents: Vec<Agent> = read.collect();
+        for (index, agent) in agents.iter().enumerate() {
+            if agents.iter().take(index).any(|other| other.id == agent.id) {
+                self.report.add(
+                    &path.item(index).at("id"),
+                    format!("`{}` again", agent.id),
+                    "one entry for each agent",
+                );
+            }
+        }
+        agents
+    }
+
+    fn agent(&mut self, raw: raw::Agent, policy: Option<&Policy>, path: &Path) -> Option<Agent> {
+        let raw::Agent { id, name, owner, purpose, secret_file, scopes, resources, token_lifetime, unknown } = raw;
+        refuse_unknown(&unknown, raw::Agent::FIELDS, path, &mut self.report);
+        let id = self.text(id, &path.at("id"));
+        let name = name.optional(&path.at("name"), &mut self.report).or_else(|| id.clone());
+        let owner = self.text(owner, &path.at("owner"));
+        let purpose = self.text(purpose, &path.at("purpose"));
+        let secret = self.secret(secret_file, &path.at("secret_file"));
+        let words = each(scopes.required(&path.at("scopes"), &mut self.report)?, &path.at("scopes"), &mut self.report);
+        let read = words.iter().map(|word| Scope::parse(word));
+        let scopes: Option<Scopes> = read.collect();
+        if scopes.is_none() {
+            self.report.add(&path.at("scopes"), "a word that is no scope", "scopes without spaces and quotes");
+        }
+        let at = path.at("resources");
+        let resources = each(resources.required(&at, &mut self.report)?, &at, &mut self.report);
+        let known = |resource: &String| {
+            policy.is_none_or(|policy| policy.servers().any(|server| server.resource.as_str() == resource))
+        };
+        for (index, other) in resources.iter().enumerate().filter(|(_, resource)| !known(resource)) {
+            self.report.add(&at.item(index), format!("`{other}`"), "the `resource` of a server in the policy");
+        }
+        let lifetime = token_lifetime.optional(&path.at("token_lifetime"), &mut self.report);
+        let token_lifetime = lifetime.map_or(Duration::from_secs(600), |Span(span)| span);
+        if token_lifetime < Duration::from_secs(1) || token_lifetime > Duration::from_secs(3600) {
+            self.report.add(&path.at("token_lifetime"), "less than a second or more than an hour", "`1s` to `1h`");
+        }
+        Some(Agent {
+            id: id?,
+            name: name?,
+            owner: owner?,
+            purpose: purpose?,
+            secret: secret?,
+            scopes: scopes?,
+            resources,
+            token_lifetime,
+        })
+    }
+
+    fn credentials(
+        &mut self,
+        credentials: Field<BTreeMap<String, Field<raw::Credential>>>,
+        policy: Option<&Policy>,
+        path: &Path,
+    ) -> BTreeMap<String, Credential> {
+        let map = credentials.optional(path, &mut self.report).unwrap_or_default();
+        let raw = entries(map, path, &mut self.report);
+        let read = raw.into_iter().filter_map(|(name, raw)| {
+            let credential = self.credential(raw, &path.at(&name))?;
+            Some((name, credential))
+        });
+        let read: BTreeMap<_, _> = read.collect();
+        let rules = policy.into_iter().flat_map(Policy::servers).flat_map(|server| server.tools.iter());
+        let missing = rules.filter_map(|rule| rule.credential.as_ref()).filter(|name| !read.contains_key(*name));
+        for name in missing.collect::<std::collections::BTreeSet<_>>() {
+            self.report.add(&path.at(name), "nothing", "a definition, since a tool of the policy asks for it");
+        }
+        read
+    }
+
+    fn credential(&mut self, raw: raw::Credential, path: &Path) -> Option<Credential> {
+        let raw::Credential { kind, audience, ttl, unknown } = raw;
+        refuse_unknown(&unknown, raw::Credential::FIELDS, path, &mut self.report);
+        let kind = kind.required(&path.at("kind"), &mut self.report);
+        if let Some(other) = kind.filter(|kind| kind != "jwt") {
+            self.report.add(&path.at("kind"), format!("`{other}`"), "`jwt`");
+        }
+        let audience = self.text(audience, &path.at("audience"));
+        let minute = Duration::from_secs(60);
+        let ttl = ttl.optional(&path.at("ttl"), &mut self.report).map_or(minute, |Span(span)| span);
+        if ttl < Duration::from_secs(1) || ttl > minute {
+            self.report.add(&path.at("ttl"), "less than a second or more than a minute", "`1s` to `60s`");
+        }
+        Some(Credential { audience: audience?, ttl })
+    }
+
+    fn text(&mut self, field: Field<String>, path: &Path) -> Option<String> {
+        let text = field.required(path, &mut self.report)?;
+        if text.trim().is_empty() || text.len() > 512 || text.chars().any(char::is_control) {
+            self.report.add(
+                path,
+                format!("{:?}", text.chars().take(60).collect::<String>()),
+                "1 to 512 printable bytes",
+            );
+            return None;
+        }
+        Some(text)
+    }
+
+    /// Reads the file a field names; its content is not shown, whatever is wrong with it.
+    fn secret(&mut self, field: Field<String>, path: &Path) -> Option<Secret> {
+        let name = self.folder.join(field.required(path, &mut self.report)?);
+        let text = match std::fs::read_to_string(&name) {
+            Ok(text) => Secret::new(text.trim()),
+            Err(error) => {
+                self.report.add(path, format!("`{}`, which cannot be read: {error}", name.display()), "a file");
+                return None;
+            }
+        };
+        if text.reveal().len() < SECRET {
+            let hint = "make one with `openssl rand -hex 32`";
+            let found = format!("a secret of {} characters", text.reveal().len());
+            self.report.advise(path, found, "at least 32", hint);
+            return None;
+        }
+        Some(text)
+    }
+}

@@ -1,0 +1,116 @@
+//! What can go wrong while answering a request: one text for the caller, one for the operator.
+
+use std::fmt::Display;
+
+use axum::Json;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+/// The codes of [RFC 6749 §5.2](https://www.rfc-editor.org/rfc/rfc6749#section-5.2),
+/// [RFC 8707 §2](https://www.rfc-editor.org/rfc/rfc8707#section-2) and our own endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// The caller may not do this.
+    AccessDenied,
+    /// The client did not prove who it is.
+    InvalidClient,
+    /// The bearer token is not the operator's.
+    InvalidToken,
+    /// The request cannot be read, or its token proves nothing.
+    InvalidRequest,
+    /// None of the scopes asked for is allowed.
+    InvalidScope,
+    /// The resource is not known, or not for this client.
+    InvalidTarget,
+    /// Nothing can be done about it by the caller but wait.
+    TemporarilyUnavailable,
+    /// No such grant.
+    UnsupportedGrantType,
+}
+
+impl Code {
+    fn row(self) -> (&'static str, StatusCode) {
+        match self {
+            Self::AccessDenied => ("access_denied", StatusCode::FORBIDDEN),
+            Self::InvalidClient => ("invalid_client", StatusCode::UNAUTHORIZED),
+            Self::InvalidToken => ("invalid_token", StatusCode::UNAUTHORIZED),
+            Self::InvalidRequest => ("invalid_request", StatusCode::BAD_REQUEST),
+            Self::InvalidScope => ("invalid_scope", StatusCode::BAD_REQUEST),
+            Self::InvalidTarget => ("invalid_target", StatusCode::BAD_REQUEST),
+            Self::TemporarilyUnavailable => ("temporarily_unavailable", StatusCode::SERVICE_UNAVAILABLE),
+            Self::UnsupportedGrantType => ("unsupported_grant_type", StatusCode::BAD_REQUEST),
+        }
+    }
+
+    /// The code on the wire.
+    pub fn name(self) -> &'static str {
+        self.row().0
+    }
+}
+
+/// A request that is not granted.
+#[derive(Debug)]
+pub struct ApiError {
+    /// The code.
+    pub code: Code,
+    /// For the caller.
+    pub public: &'static str,
+    /// For the operator's log.
+    pub internal: String,
+}
+
+impl ApiError {
+    /// A refusal whose text serves both.
+    pub fn new(code: Code, public: &'static str) -> Self {
+        Self { code, public, internal: String::new() }
+    }
+
+    /// The same with more for the operator.
+    pub fn because(self, internal: impl Display) -> Self {
+        Self { internal: internal.to_string(), ..self }
+    }
+
+    /// The store, the disk or the system did not do its part.
+    pub fn unavailable(internal: impl Display) -> Self {
+        Self::new(Code::TemporarilyUnavailable, "the broker cannot answer now").because(internal)
+    }
+}
+
+impl From<sqlx::Error> for ApiError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::unavailable(error)
+    }
+}
+
+impl From<getrandom::Error> for ApiError {
+    fn from(error: getrandom::Error) -> Self {
+        Self::unavailable(error)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (error, status) = self.code.row();
+        match status.is_server_error() {
+            true => tracing::error!(error, internal = self.internal, "{}", self.public),
+            false => tracing::info!(error, internal = self.internal, "{}", self.public),
+        }
+        let mut response = (status, Json(json!({ "error": error, "error_description": self.public }))).into_response();
+        let challenge = match self.code {
+            Code::InvalidClient => Some((header::WWW_AUTHENTICATE, "Basic realm=\"accredit\"")),
+            Code::InvalidToken => Some((header::WWW_AUTHENTICATE, "Bearer error=\"invalid_token\"")),
+            Code::TemporarilyUnavailable => Some((header::RETRY_AFTER, "1")),
+            _ => None,
+        };
+        let fixed = [(header::CACHE_CONTROL, "no-store")];
+        for (name, value) in challenge.into_iter().chain(fixed) {
+            add(&mut response, name, value);
+        }
+        response
+    }
+}
+
+fn add(response: &mut Response, name: HeaderName, value: &'static str) {
+    response.headers_mut().insert(name, HeaderValue::from_static(value));
+}

@@ -1,0 +1,33 @@
+//! `accredit`: the broker, and the operator's command line.
+
+mod agents;
+mod app;
+mod audit;
+mod clock;
+mod command;
+mod config;
+mod credential;
+mod error;
+mod foreign;
+mod issuer;
+mod metadata;
+mod operator;
+mod store;
+mod token;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use command::Command;
+
+/// Runs one command; 0 is done, 1 refused or found wanting, 2 wrong usage.
+#[tokio::main]
+async fn main() -> ExitCode {
+    match Command::parse().run().await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! `POST /token`: who asks, for which grant, and the answer.
+
+pub mod client;
+mod exchange;
+mod form;
+mod issue;
+
+use accredit_policy::wire::exchange::GRANT;
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+
+use crate::app::App;
+use crate::error::{ApiError, Code};
+use client::{Client, identify};
+use form::Form;
+
+/// Answers a token request.
+///
+/// [RFC 6749 §5](https://www.rfc-editor.org/rfc/rfc6749#section-5)
+pub async fn answer(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Result<Response, ApiError> {
+    let form = Form::parse(&headers, &body)?;
+    let answer = match (identify(&app, &headers).await?, form.required("grant_type")?) {
+        (Client::Agent(agent), "client_credentials") => issue::answer(&app, &agent, &form).await?,
+        (Client::Proxy(proxy), GRANT) => exchange::answer(&app, proxy, &form).await?,
+        (_, "client_credentials" | GRANT) => {
+            return Err(ApiError::new(Code::AccessDenied, "this grant is not for this client"));
+        }
+        _ => return Err(ApiError::new(Code::UnsupportedGrantType, "no such grant")),
+    };
+    Ok(private(answer))
+}
+
+/// [RFC 6749 §5.1](https://www.rfc-editor.org/rfc/rfc6749#section-5.1): no cache may keep it.
+fn private(answer: Value) -> Response {
+    ([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response()
+}

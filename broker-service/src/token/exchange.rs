@@ -1,0 +1,191 @@
+//! The proxy's exchange: an agent's token against a credential for one call.
+//!
+//! The proxy is authenticated but not believed: the token is proved again, the same policy decides again, and the
+//! intent is on the disk before anything is minted.
+
+use accredit_policy::decide::{Permit, decide};
+use accredit_policy::keys::Keys;
+use accredit_policy::mcp::Call;
+use accredit_policy::policy::Server;
+use accredit_policy::token::{self, Outcome, Verified};
+use accredit_policy::wire::audit::{self, Decision, Kind, Record};
+use accredit_policy::wire::exchange::{ACCESS_TOKEN, TOOL_CALL, ToolCall};
+use accredit_policy::{Policy, Reason};
+use serde_json::{Value, json};
+
+use super::form::Form;
+use crate::agents;
+use crate::app::App;
+use crate::clock;
+use crate::credential::{self, Lease};
+use crate::error::{ApiError, Code};
+
+/// Mints a credential for `proxy`, or refuses.
+pub async fn answer(app: &App, proxy: String, form: &Form) -> Result<Value, ApiError> {
+    let policy = app.policy();
+    let call = call(form)?;
+    let mut record = begin(&policy, proxy, &call)?;
+    match judge(app, form, &policy, &call, &mut record).await {
+        Ok((verified, permit)) => mint(app, &call, &verified, &permit, record).await,
+        Err(Refused { reason, error }) => {
+            record.kind = Kind::Decision;
+            record.decision = Some(Decision::Deny);
+            record.reason = Some(reason.to_owned());
+            app.store.append(vec![record]).await.map_err(ApiError::unavailable)?;
+            Err(error)
+        }
+    }
+}
+
+struct Refused {
+    reason: &'static str,
+    error: ApiError,
+}
+
+impl Refused {
+    fn new(code: Code, public: &'static str) -> Self {
+        Self { reason: code.name(), error: ApiError::new(code, public) }
+    }
+}
+
+impl From<ApiError> for Refused {
+    fn from(error: ApiError) -> Self {
+        Self { reason: error.code.name(), error }
+    }
+}
+
+/// The one call a credential is asked for.
+///
+/// [RFC 9396 §5](https://www.rfc-editor.org/rfc/rfc9396#section-5): unknown types and members are refused.
+fn call(form: &Form) -> Result<ToolCall, ApiError> {
+    let wrong = || ApiError::new(Code::InvalidRequest, "`authorization_details` is not one tool call");
+    let details = form.required("authorization_details")?;
+    let [call]: [ToolCall; 1] = serde_json::from_str(details).map_err(|error| wrong().because(error))?;
+    let short = [&call.server, &call.tool, &call.credential].iter().all(|text| text.len() <= 512);
+    if call.r#type == TOOL_CALL && short { Ok(call) } else { Err(wrong()) }
+}
+
+fn begin(policy: &Policy, proxy: String, call: &ToolCall) -> Result<Record, ApiError> {
+    let digest = call.arguments_digest.as_ref().and_then(|digest| digest.strip_prefix("sha-256:"));
+    Ok(Record {
+        id: clock::id()?,
+        time: clock::now().rfc3339(),
+        kind: Kind::Intent,
+        server: Some(call.server.clone()),
+        method: Some("tools/call".into()),
+        tool: Some(call.tool.clone()),
+        arguments_sha256: digest.map(str::to_owned),
+        request_id: call.request_id.clone(),
+        trace_id: call.traceparent.as_ref().and_then(|parent| parent.get(3..35)).map(str::to_owned),
+        proxy: Some(audit::Proxy { node: proxy, worker: None }),
+        policy: Some(policy.digest().to_owned()),
+        ..Record::default()
+    })
+}
+
+/// Proves the token and decides, as the proxy has done before.
+async fn judge(
+    app: &App,
+    form: &Form,
+    policy: &Policy,
+    call: &ToolCall,
+    record: &mut Record,
+) -> Result<(Box<Verified>, Permit), Refused> {
+    if form.required("subject_token_type")? != ACCESS_TOKEN {
+        return Err(Refused::new(Code::InvalidRequest, "the subject token is not an access token"));
+    }
+    let server = policy
+        .server(&call.server)
+        .filter(|server| form.required("resource").is_ok_and(|one| one == server.resource.as_str()));
+    let Some(server) = server else {
+        return Err(Refused::new(Code::InvalidTarget, "no server of the policy has this name and resource"));
+    };
+    record.protocol = Some("mcp".into());
+    let verified = prove(form.required("subject_token")?, server, policy)?;
+    tell(record, &verified);
+    known(app, &verified).await?;
+    let permit = decide(server, &verified, &Call::tool(&call.tool)).map_err(|denial| Refused {
+        reason: denial.reason.name(),
+        error: ApiError::new(Code::AccessDenied, "the policy does not permit this call").because(denial.note),
+    })?;
+    if let Some(scopes) = &mut record.scopes {
+        scopes.required = permit.scopes().iter().map(str::to_owned).collect();
+    }
+    let same =
+        permit.credential() == Some(call.credential.as_str()) && form.required("scope")? == permit.scopes().to_string();
+    match same {
+        true => Ok((verified, permit)),
+        false => Err(Refused::new(Code::AccessDenied, "the proxy asks for more than the policy gives")),
+    }
+}
+
+fn prove(token: &str, server: &Server, policy: &Policy) -> Result<Box<Verified>, Refused> {
+    // Every key known now stands in the policy; nothing is fetched while a proxy waits.
+    match token::verify(token, server, policy, &mut Keys::default(), clock::now()) {
+        Outcome::Proved(verified) => Ok(verified),
+        Outcome::Refused(refusal) => Err(Refused {
+            reason: refusal.reason.name(),
+            error: ApiError::new(Code::InvalidRequest, "the subject token proves nothing").because(refusal.note),
+        }),
+        Outcome::Waits(issuer) => Err(Refused {
+            reason: Reason::KeysUnavailable.name(),
+            error: ApiError::unavailable(format!("the keys of `{issuer}` are not known yet")),
+        }),
+    }
+}
+
+fn tell(record: &mut Record, verified: &Verified) {
+    let claims = verified.claims();
+    record.agent = Some(audit::Agent { issuer: verified.issuer().to_owned(), id: claims.agent.clone() });
+    record.subject = Some(claims.subject.clone());
+    record.chain.clone_from(&claims.chain);
+    record.token = Some(audit::Token { jti: claims.id.clone(), sha256: verified.digest().to_owned() });
+    let held = claims.scopes.iter().map(str::to_owned).collect();
+    record.scopes = Some(audit::Scopes { required: Vec::new(), held });
+}
+
+/// An agent of our own has to be registered and active now, whatever its token says.
+async fn known(app: &App, verified: &Verified) -> Result<(), Refused> {
+    if verified.issuer() != app.issuer.url() {
+        return Ok(());
+    }
+    let agent = agents::find(app.store.pool(), &verified.claims().agent).await?;
+    match agent.is_some_and(|agent| agent.active()) {
+        true => Ok(()),
+        false => Err(Refused::new(Code::AccessDenied, "the agent is not registered or not active")),
+    }
+}
+
+/// Writes the intent, waits for the disk, mints.
+async fn mint(
+    app: &App,
+    call: &ToolCall,
+    verified: &Verified,
+    permit: &Permit,
+    mut record: Record,
+) -> Result<Value, ApiError> {
+    let definition =
+        app.credentials.get(&call.credential).ok_or_else(|| ApiError::unavailable("no such credential"))?;
+    let lease = Lease::new(definition, verified)?;
+    record.decision = Some(Decision::Permit);
+    record.credential = Some(audit::Credential {
+        name: call.credential.clone(),
+        kind: Some("jwt".into()),
+        lease: Some(lease.id.clone()),
+        expires: Some(lease.expires.rfc3339()),
+    });
+    app.store.append(vec![record.clone()]).await.map_err(ApiError::unavailable)?;
+    let scope = permit.scopes().to_string();
+    let token = credential::jwt(&app.issuer, definition, &lease, verified, &scope).map_err(ApiError::unavailable)?;
+    let minted = Record { id: clock::id()?, time: clock::now().rfc3339(), kind: Kind::Mint, ..record };
+    app.store.append(vec![minted]).await.map_err(ApiError::unavailable)?;
+    Ok(json!({
+        "access_token": token.reveal(),
+        "issued_token_type": ACCESS_TOKEN,
+        "token_type": "Bearer",
+        "expires_in": lease.expires.since(lease.issued).as_secs(),
+        "scope": scope,
+        "lease_id": lease.id,
+        "headers": { "authorization": format!("Bearer {}", token.reveal()) },
+    }))
+}

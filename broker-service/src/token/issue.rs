@@ -1,0 +1,88 @@
+//! The client credentials grant: an agent asks for a token of its own.
+//!
+//! [RFC 6749 §4.4](https://www.rfc-editor.org/rfc/rfc6749#section-4.4)
+
+use accredit_policy::scope::Scopes;
+use accredit_policy::wire::audit::{self, Decision, Kind, Record};
+use serde_json::{Value, json};
+
+use super::form::Form;
+use crate::agents::Agent;
+use crate::app::App;
+use crate::clock;
+use crate::error::{ApiError, Code};
+use crate::issuer::AccessToken;
+
+/// Issues a token, or refuses; either is on the record before the agent learns of it.
+pub async fn answer(app: &App, agent: &Agent, form: &Form) -> Result<Value, ApiError> {
+    let granted = grant(agent, form);
+    let mut record = Record {
+        id: clock::id()?,
+        time: clock::now().rfc3339(),
+        kind: Kind::Issue,
+        agent: Some(audit::Agent { issuer: app.issuer.url().to_owned(), id: agent.id.clone() }),
+        subject: Some(agent.id.clone()),
+        policy: Some(app.policy().digest().to_owned()),
+        ..Record::default()
+    };
+    let outcome = match granted {
+        Ok(grant) => sign(app, agent, &grant, &mut record),
+        Err(error) => Err(error),
+    };
+    record.decision = Some(if outcome.is_ok() { Decision::Permit } else { Decision::Deny });
+    record.reason = outcome.as_ref().err().map(|error| error.code.name().to_owned());
+    app.store.append(vec![record]).await.map_err(ApiError::unavailable)?;
+    outcome
+}
+
+/// What an agent gets.
+struct Grant {
+    resource: String,
+    scopes: Scopes,
+}
+
+/// The policy of issuance: the intersection of asked and allowed, or a refusal.
+fn grant(agent: &Agent, form: &Form) -> Result<Grant, ApiError> {
+    // [RFC 8707 §2](https://www.rfc-editor.org/rfc/rfc8707#section-2)
+    let resource = match (form.optional("resource")?, agent.resources.as_slice()) {
+        (Some(resource), allowed) if allowed.iter().any(|one| one == resource) => resource,
+        (None, [only]) => only,
+        _ => return Err(ApiError::new(Code::InvalidTarget, "no resource, or none this client may use")),
+    };
+    let scopes = match form.optional("scope")? {
+        Some(asked) => Scopes::parse(asked).unwrap_or_default().intersect(&agent.scopes),
+        None => agent.scopes.clone(),
+    };
+    match scopes.is_empty() {
+        true => Err(ApiError::new(Code::InvalidScope, "none of the scopes is allowed for this client")),
+        false => Ok(Grant { resource: resource.to_owned(), scopes }),
+    }
+}
+
+fn sign(app: &App, agent: &Agent, grant: &Grant, record: &mut Record) -> Result<Value, ApiError> {
+    let id = clock::id()?;
+    let (now, lifetime) = (clock::now(), agent.token_lifetime);
+    let scope = grant.scopes.to_string();
+    let token = app.issuer.sign(AccessToken {
+        iss: app.issuer.url(),
+        sub: &agent.id,
+        aud: &grant.resource,
+        client_id: &agent.id,
+        scope: &scope,
+        jti: &id,
+        iat: now.seconds(),
+        exp: now.plus(lifetime).seconds(),
+        act: None,
+    });
+    let token = token.map_err(ApiError::unavailable)?;
+    let sha256 = accredit_policy::token::digest(&token);
+    record.token = Some(audit::Token { jti: Some(id), sha256 });
+    record.scopes =
+        Some(audit::Scopes { required: Vec::new(), held: grant.scopes.iter().map(str::to_owned).collect() });
+    Ok(json!({
+        "access_token": token.reveal(),
+        "token_type": "Bearer",
+        "expires_in": lifetime.as_secs(),
+        "scope": scope,
+    }))
+}
