@@ -1,0 +1,81 @@
+//! The test issuer's keys, made once per process.
+
+use super::Alg;
+use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{
+    self, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaEncoding, RsaKeyPair,
+};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value, json};
+use std::sync::OnceLock;
+
+/// One key pair per kind.
+pub(super) struct Keys {
+    rsa: RsaKeyPair,
+    ec: EcdsaKeyPair,
+    ed: Ed25519KeyPair,
+}
+
+/// The issuer's keys.
+pub(super) fn keys() -> &'static Keys {
+    static KEYS: OnceLock<Keys> = OnceLock::new();
+    KEYS.get_or_init(Keys::generate)
+}
+
+/// An attacker's keys.
+pub(super) fn foreign() -> &'static Keys {
+    static KEYS: OnceLock<Keys> = OnceLock::new();
+    KEYS.get_or_init(Keys::generate)
+}
+
+impl Keys {
+    pub(super) fn rsa_der(&self) -> Vec<u8> {
+        self.rsa.public_key().as_der().unwrap().as_ref().to_vec()
+    }
+
+    fn generate() -> Self {
+        Self {
+            rsa: RsaKeyPair::generate(KeySize::Rsa2048).unwrap(),
+            ec: EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap(),
+            ed: Ed25519KeyPair::generate().unwrap(),
+        }
+    }
+
+    pub(super) fn sign(&self, alg: Alg, message: &[u8]) -> Vec<u8> {
+        let rsa = |padding: &'static dyn RsaEncoding| {
+            let mut bytes = vec![0; self.rsa.public_modulus_len()];
+            self.rsa.sign(padding, &SystemRandom::new(), message, &mut bytes).unwrap();
+            bytes
+        };
+        match alg {
+            Alg::EdDsa => self.ed.sign(message).as_ref().to_vec(),
+            Alg::Es256 => self.ec.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec(),
+            Alg::Ps256 => rsa(&signature::RSA_PSS_SHA256),
+            Alg::Rs256 => rsa(&signature::RSA_PKCS1_SHA256),
+            Alg::Rs384 => rsa(&signature::RSA_PKCS1_SHA384),
+            Alg::Rs512 => rsa(&signature::RSA_PKCS1_SHA512),
+        }
+    }
+
+    pub(super) fn jwk(&self, alg: Alg) -> Map<String, Value> {
+        let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let jwk = match alg {
+            Alg::EdDsa => json!({ "kty": "OKP", "crv": "Ed25519", "x": text(self.ed.public_key().as_ref()) }),
+            Alg::Es256 => {
+                // Uncompressed point: 0x04, x, y.
+                let point = self.ec.public_key().as_ref();
+                json!({ "kty": "EC", "crv": "P-256", "x": text(&point[1..33]), "y": text(&point[33..]) })
+            }
+            Alg::Ps256 | Alg::Rs256 | Alg::Rs384 | Alg::Rs512 => {
+                let key = self.rsa.public_key();
+                let (n, e) = (key.modulus(), key.exponent());
+                json!({ "kty": "RSA", "n": text(n.big_endian_without_leading_zero()), "e": text(e.big_endian_without_leading_zero()) })
+            }
+        };
+        let Value::Object(jwk) = jwk else { unreachable!() };
+        jwk
+    }
+}

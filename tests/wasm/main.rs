@@ -1,0 +1,3 @@
+//! The built filter against a stateful fake Envoy.
+
+mod host;
