@@ -82,6 +82,8 @@ mod raw {
             data: *mut *mut u8,
             size: *mut usize,
         ) -> u32;
+        pub(super) fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize)
+        -> u32;
         pub(super) fn proxy_send_local_response(
             status: u32,
             details: *const u8,
@@ -166,6 +168,16 @@ pub(crate) fn property(path: &[&str]) -> Option<Vec<u8>> {
     let path = path.join("\0");
     // SAFETY: the path outlives the call, the other pointers are to locals.
     take(|data, size| unsafe { raw::proxy_get_property(path.as_ptr(), path.len(), data, size) }).ok()
+}
+
+/// Sets the filter state `wasm.NAME` of the effective stream.
+pub(crate) fn note(name: &str, value: &str) {
+    let (path, path_size) = (name.as_ptr(), name.len());
+    // SAFETY: name and value outlive the call.
+    let status = unsafe { raw::proxy_set_property(path, path_size, value.as_ptr(), value.len()) };
+    if let Err(error) = done(status) {
+        log::debug!("`{name}` was not shown to the access log: {error}");
+    }
 }
 
 /// Answers the client in place of the upstream.

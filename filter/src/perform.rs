@@ -38,6 +38,11 @@ pub(crate) fn perform(effect: Effect, context: &Context, moment: Moment) -> Resu
         Effect::StripResponse(name) => {
             host::remove(Map::Response, name).map_err(|_| "a response header could not be removed")
         }
+        Effect::Note(notes) => {
+            // The access log is a convenience; the record does not depend on it.
+            notes.iter().for_each(|(name, value)| host::note(&format!("accredit.{name}"), value));
+            Ok(())
+        }
         Effect::Log(severity, line) => {
             log::log!(level(severity), "{line}");
             Ok(())

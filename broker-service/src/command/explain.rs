@@ -157,9 +157,12 @@ fn explain(policy: &Policy, text: &str) -> Value {
                 status = reply.status;
                 Vec::new()
             }
-            Effect::Post(_) | Effect::Forward(_) | Effect::StripResponse(_) | Effect::Log(..) | Effect::Count(..) => {
-                Vec::new()
-            }
+            Effect::Post(_)
+            | Effect::Forward(_)
+            | Effect::StripResponse(_)
+            | Effect::Note(_)
+            | Effect::Log(..)
+            | Effect::Count(..) => Vec::new(),
         };
         effects.extend(next);
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, RwLock};
 
 use accredit_policy::Policy;
+use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -35,6 +36,12 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
     let _followers = foreign::follow(&app);
     let listener = TcpListener::bind(listen).await.map_err(|error| format!("`listen`: {listen}: {error}"))?;
     tracing::info!(%listen, policy = app.policy().digest(), "ready");
+    // Small answers must not wait for more to send.
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!("no `TCP_NODELAY`: {error}");
+        }
+    });
     axum::serve(listener, app.router()).with_graceful_shutdown(told_to_stop()?).await?;
     Ok(())
 }

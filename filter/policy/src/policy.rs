@@ -21,6 +21,8 @@ pub struct Policy {
     pub broker: Broker,
     /// How records reach the broker.
     pub audit: Audit,
+    /// Whether Envoy's access log is shown who called what.
+    pub access_log: bool,
 }
 
 impl Policy {

@@ -188,8 +188,12 @@ impl Stream {
             // A body that grows after the decision, an answer nobody waits for: the state stays.
             (state, _) => Ok((state, Vec::new())),
         };
-        let (state, effects) = step.unwrap_or_else(|refused| self.end(*refused, gate, now));
+        let (state, mut effects) = step.unwrap_or_else(|refused| self.end(*refused, gate, now));
         self.state = state;
+        // Before the effect that ends the request's stay: a reply can close the stream.
+        if gate.policy.access_log && effects.iter().any(|effect| matches!(effect, Effect::Count(..))) {
+            effects.insert(0, Effect::Note(self.story.notes()));
+        }
         effects
     }
 

@@ -17,7 +17,7 @@ use crate::token::{Algorithm, KeySet, typ::Typ};
 
 /// Checks a whole file.
 pub fn file(raw: raw::File, digest: String, report: &mut Report) -> Option<Policy> {
-    let raw::File { version, issuers, broker, servers, audit, unknown } = raw;
+    let raw::File { version, issuers, broker, servers, audit, access_log, unknown } = raw;
     let root = Path::root();
     refuse_unknown(&unknown, raw::File::FIELDS, &root, report);
     if let Some(other) = version.required(&root.at("version"), report).filter(|version| *version != 1) {
@@ -34,7 +34,8 @@ pub fn file(raw: raw::File, digest: String, report: &mut Report) -> Option<Polic
     let issuers: BTreeMap<_, _> = issuers.into_iter().filter_map(|(name, issuer)| Some((name, issuer?))).collect();
     same_issuer(&issuers, &root.at("issuers"), report);
     let audit = self::audit(audit.optional(&root.at("audit"), report).unwrap_or_default(), &root.at("audit"), report);
-    Some(Policy { digest, issuers, servers, broker: broker?, audit })
+    let access_log = access_log.optional(&root.at("access_log"), report).unwrap_or(true);
+    Some(Policy { digest, issuers, servers, broker: broker?, audit, access_log })
 }
 
 /// Checks each entry of a required map; a wrong one stays as `None`, so that references to it are no second error.

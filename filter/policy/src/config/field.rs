@@ -154,12 +154,15 @@ fn distance(left: &str, right: &str) -> usize {
 }
 
 /// Declares a configuration object: every member a [`Field`], every other name kept as unknown.
+///
+/// `requires` is what the JSON Schema says; the check says it by [`Field::required`].
 #[macro_export]
 macro_rules! object {
-    ($(#[$meta:meta])* pub struct $name:ident { $($(#[$doc:meta])* pub $field:ident: $kind:ty,)* }) => {
+    ($(#[$meta:meta])* pub struct $name:ident $(requires [$($needed:literal),*])? { $($(#[$doc:meta])* pub $field:ident: $kind:ty,)* }) => {
         $(#[$meta])*
         #[derive(Clone, Debug, Default, serde::Deserialize)]
         #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+        $(#[cfg_attr(feature = "schema", schemars(extend("required" = [$($needed),*])))])?
         pub struct $name {
             $(
                 $(#[$doc])*

@@ -13,35 +13,30 @@ type Named<T> = BTreeMap<String, Field<T>>;
 
 object! {
     /// Which agents may call which tools of which servers.
-    pub struct File {
+    pub struct File requires ["version", "issuers", "broker", "servers"] {
         /// The revision of this format: `1`.
-        #[cfg_attr(feature = "schema", schemars(required))]
         pub version: u64,
         /// Who issues tokens, by a name of your choice.
-        #[cfg_attr(feature = "schema", schemars(required))]
         pub issuers: Named<Issuer>,
         /// Where credentials are minted and audit records kept.
-        #[cfg_attr(feature = "schema", schemars(required))]
         pub broker: Broker,
         /// The protected resources, by a name of your choice.
-        #[cfg_attr(feature = "schema", schemars(required))]
         pub servers: Named<Server>,
         /// How records reach the broker.
         pub audit: Audit,
+        /// Shows agent, tool and decision to Envoy's access log; `true` unless given.
+        pub access_log: bool,
     }
 }
 
 object! {
     /// One token issuer.
-    pub struct Issuer {
+    pub struct Issuer requires ["issuer", "jwks", "algorithms"] {
         /// The exact `iss` of its tokens.
-        #[cfg_attr(feature = "schema", schemars(required))]
         pub issuer: String,
         /// Its public keys.
-        #[cfg_attr(feature = "schema", schemars(required))]
         pub jwks: Jwks,
         /// The signature algorithms accepted from it.
-        #[cfg_attr(feature = "schema", schemars(required))]
         pub algorithms: List<String>,
         /// The accepted `typ` header; `at+jwt` unless given, `any` switches the check off.
         pub typ: String,
@@ -72,12 +67,10 @@ object! {
 
 object! {
     /// The broker as the proxy reaches it.
-    pub struct Broker {
+    pub struct Broker requires ["cluster", "authority"] {
         /// The Envoy cluster of the broker.
-        #[cfg_attr(feature = "schema", schemars(required))]
         pub cluster: String,
         /// The `:authority` to send.
-        #[cfg_attr(feature = "schema", schemars(required))]
         pub authority: String,
         /// How long to wait for an answer; `500ms` unless given.
         pub timeout: Span,
@@ -88,30 +81,24 @@ object! {
 
 object! {
     /// The proxy as an OAuth client of the broker.
-    pub struct Client {
+    pub struct Client requires ["id", "secret_env"] {
         /// Its client identifier.
-        #[cfg_attr(feature = "schema", schemars(required))]
         pub id: String,
         /// The environment variable of Envoy that holds its secret.
-        #[cfg_attr(feature = "schema", schemars(required))]
         pub secret_env: String,
     }
 }
 
 object! {
     /// One protected resource.
-    pub struct Server {
+    pub struct Server requires ["resource", "match", "protocol", "issuers"] {
         /// Its public identifier, which is also the audience tokens must carry.
-        #[cfg_attr(feature = "schema", schemars(required))]
         pub resource: String,
         /// The requests that are for it.
-        #[cfg_attr(feature = "schema", schemars(required))]
         pub r#match: Match,
         /// What it speaks: `mcp`.
-        #[cfg_attr(feature = "schema", schemars(required))]
         pub protocol: String,
         /// The issuers whose tokens it accepts, by their names above.
-        #[cfg_attr(feature = "schema", schemars(required))]
         pub issuers: List<String>,
         /// Audiences accepted instead of `resource`, for issuers that cannot name a resource.
         pub audiences: List<String>,
@@ -124,9 +111,8 @@ object! {
 
 object! {
     /// Which requests are for a server: its host, and either its path or the beginning of its paths.
-    pub struct Match {
+    pub struct Match requires ["host"] {
         /// The host, with its port where clients send one.
-        #[cfg_attr(feature = "schema", schemars(required))]
         pub host: String,
         /// The one path, without query.
         pub path: String,
@@ -137,9 +123,8 @@ object! {
 
 object! {
     /// What one tool asks for.
-    pub struct Rule {
+    pub struct Rule requires ["scopes"] {
         /// The scopes a token must hold, all of them.
-        #[cfg_attr(feature = "schema", schemars(required))]
         pub scopes: List<String>,
         /// The credential the broker mints for the call, by its name there.
         pub credential: String,

@@ -39,7 +39,8 @@ fn every_mistake_is_reported_at_once() {
     policy["servers"]["crm"]["tools"]["crm_lookup"]["scopes"] = json!("crm:read");
     let errors = read(policy).unwrap_err().to_string();
     let expected = [
-        "`isuers`: found unknown key `isuers`, accepted is one of `version`, `issuers`, `broker`, `servers`, `audit` \
+        "`isuers`: found unknown key `isuers`, accepted is one of `version`, `issuers`, `broker`, `servers`, `audit`, \
+         `access_log` \
          (hint: did you mean `issuers`?)",
         "`version`: found `\"1\"`, accepted is a whole number",
         "`servers.crm.match.pth`: found unknown key `pth`, accepted is one of `host`, `path`, `path_prefix` \
@@ -123,4 +124,30 @@ fn text_that_is_no_strict_json_says_so() {
         assert!(errors.starts_with("`.`: found text that is "), "{errors}");
     }
     assert!(parse(b"[]").unwrap_err().to_string().starts_with("`.`: found no object"));
+}
+
+#[test]
+fn what_the_schema_requires_is_what_the_check_requires() {
+    let errors = read(json!({
+        "issuers": { "a": { "jwks": { "keys": [] } } },
+        "broker": { "client": {} },
+        "servers": { "b": { "match": { "path": "/" }, "tools": { "c": {} } } },
+    }));
+    let errors = errors.unwrap_err();
+    let missing: Vec<_> = errors.iter().filter(|error| error.found == "nothing").map(|error| &error.path).collect();
+    let expected = [
+        "version",
+        "issuers.a.issuer",
+        "issuers.a.algorithms",
+        "broker.cluster",
+        "broker.authority",
+        "broker.client.id",
+        "broker.client.secret_env",
+        "servers.b.resource",
+        "servers.b.match.host",
+        "servers.b.protocol",
+        "servers.b.issuers",
+        "servers.b.tools.c.scopes",
+    ];
+    assert_eq!(missing, expected);
 }

@@ -20,6 +20,8 @@ pub enum Effect {
     Forward(Edits),
     /// Remove a header of the upstream's answer.
     StripResponse(&'static str),
+    /// Show Envoy's access log these facts, as filter state `wasm.accredit.NAME`.
+    Note(Vec<(&'static str, String)>),
     /// Write a line for the operator.
     Log(Severity, String),
     /// Count one decision for the server and the reason, `permit` where there is none.

@@ -83,6 +83,21 @@ impl Story {
         }
     }
 
+    /// What Envoy's access log is shown.
+    pub(super) fn notes(&self) -> Vec<(&'static str, String)> {
+        let Record { agent, subject, server, tool, decision, reason, .. } = &self.record;
+        let decision = decision.map(|decision| if decision == Decision::Permit { "permit" } else { "deny" });
+        let notes = [
+            ("agent", agent.as_ref().map(|agent| agent.id.as_str())),
+            ("subject", subject.as_deref()),
+            ("server", server.as_deref()),
+            ("tool", tool.as_deref()),
+            ("decision", decision),
+            ("reason", reason.as_deref()),
+        ];
+        notes.into_iter().filter_map(|(name, value)| Some((name, value?.to_owned()))).collect()
+    }
+
     /// Keeps the request's `id` while the broker is asked.
     pub(super) fn id(&mut self, id: Option<String>) {
         self.id = id;
