@@ -1,1 +1,9 @@
-//! Suite.
+//! The broker as its clients see it: over HTTP, with its real database; and the command line.
+
+mod audit;
+mod cli;
+mod exchange;
+mod explain;
+mod issue;
+mod start;
+mod support;

@@ -9,11 +9,13 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use keys::{foreign, keys};
 use serde_json::{Map, Value, json};
 use std::cell::Cell;
+use std::time::UNIX_EPOCH;
 
 /// An issuer with one key per kind. The keys are made once per process and shared by all issuers.
 pub struct Issuer {
     url: String,
     minted: Cell<u32>,
+    start: u64,
 }
 
 /// A signature algorithm the issuer has a key for.
@@ -36,7 +38,13 @@ pub enum Alg {
 impl Issuer {
     /// An issuer with this identifier.
     pub fn new(url: &str) -> Self {
-        Self { url: url.into(), minted: Cell::new(0) }
+        Self { url: url.into(), minted: Cell::new(0), start: START }
+    }
+
+    /// The same for programs that read the real clock: its tokens are issued now.
+    pub fn at_now(mut self) -> Self {
+        self.start = UNIX_EPOCH.elapsed().expect("it is later than 1970").as_secs();
+        self
     }
 
     /// Its public keys: `rsa-1`, `ec-1` and `ed-1`, each bound to its usual algorithm.
@@ -69,7 +77,7 @@ impl Issuer {
         self.minted.set(self.minted.get() + 1);
         let claims = json!({
             "iss": self.url, "sub": "agent-1", "client_id": "agent-1", "aud": "https://gateway.example.com/crm/mcp",
-            "iat": START, "nbf": START, "exp": START + 600, "jti": format!("token-{}", self.minted.get()), "scope": "crm:read",
+            "iat": self.start, "nbf": self.start, "exp": self.start + 600, "jti": format!("token-{}", self.minted.get()), "scope": "crm:read",
         });
         let Value::Object(claims) = claims else { unreachable!() };
         let mut header = Map::new();
@@ -144,7 +152,8 @@ impl Token {
 
     /// A token that ran out five minutes before the virtual clock started.
     pub fn expired(self) -> Self {
-        self.claim("iat", START - 900).claim("nbf", START - 900).claim("exp", START - 300)
+        let issued = self.claims["iat"].as_u64().expect("a token is issued at some time");
+        self.claim("iat", issued - 900).claim("nbf", issued - 900).claim("exp", issued - 300)
     }
 
     /// Signs it.

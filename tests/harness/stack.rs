@@ -5,6 +5,7 @@
 //! directory: the configuration as used, secrets, `broker.log`, `tools.log`, `envoy.log`, and
 //! `tools.jsonl` with what arrived at the tools and what ran.
 
+pub mod broker;
 pub mod envoy;
 mod files;
 mod ports;

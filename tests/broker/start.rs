@@ -1,0 +1,105 @@
+//! Starting: what is made, what is kept, and what refuses to start.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use harness::Issuer;
+use harness::stack::broker::Broker;
+use harness::stack::fresh;
+use serde_json::{Value, json};
+
+use super::support::{Desk, FOREIGN, config, policy};
+
+async fn jwks(desk: &Desk) -> Value {
+    desk.http.get(desk.url("/jwks.json")).send().await.unwrap().json().await.unwrap()
+}
+
+#[tokio::test]
+async fn the_key_is_made_once_and_is_the_owners_alone() {
+    let mut desk = Desk::open("start").await;
+    let first = jwks(&desk).await;
+    assert_eq!(desk.broker.mode("signing-key.pem").unwrap(), 0o600);
+    assert_eq!(desk.broker.mode("").unwrap(), 0o700);
+    desk.broker.crash().await;
+    assert_eq!(jwks(&desk).await, first);
+}
+
+/// What a broker says that does not start.
+async fn refused(name: &str, change: impl FnOnce(&mut Value, &mut Value)) -> String {
+    let dir = fresh(&format!("broker-start-{name}"));
+    let (mut policy, mut config) = (policy(&Issuer::new(FOREIGN)), config());
+    change(&mut policy, &mut config);
+    let url = Broker::files(&dir, &policy, &config);
+    match Broker::start(&dir, &url).await {
+        Ok(_) => panic!("{name}: the broker started"),
+        Err(failure) => failure.log,
+    }
+}
+
+#[tokio::test]
+async fn every_mistake_in_the_configuration_is_named_at_once() {
+    let log = refused("many", |_, config| {
+        config["lisen"] = json!("x");
+        config["listen"] = json!("0.0.0.0:0");
+        config["agents"][0]["owner"] = json!("");
+        config["agents"][0]["resources"] = json!(["https://nowhere.example.test"]);
+        config["operators"]["token_file"] = json!("missing");
+        config["credentials"] = json!({ "other": { "kind": "aws", "audience": "x", "ttl": "1h" } });
+    })
+    .await;
+    for expected in [
+        "`lisen`: found unknown key `lisen`, accepted is one of",
+        "(hint: did you mean `listen`?)",
+        "`listen`: found `0.0.0.0:0`, accepted is a loopback address",
+        "`agents[0].owner`: found \"\"",
+        "`agents[0].resources[0]`: found `https://nowhere.example.test`, accepted is the `resource` of a server",
+        "`operators.token_file`: found `",
+        "`credentials.other.kind`: found `aws`, accepted is `jwt`",
+        "`credentials.other.ttl`: found less than a second or more than a minute",
+        "`credentials.crm-api`: found nothing, accepted is a definition",
+    ] {
+        assert!(log.contains(expected), "{expected}\n{log}");
+    }
+}
+
+#[tokio::test]
+async fn mistakes_in_the_policy_name_the_policy() {
+    let log = refused("policy", |policy, _| policy["servers"]["crm"]["protocol"] = json!("grpc")).await;
+    assert!(log.contains("policy.yaml: `servers.crm.protocol`: found `grpc`, accepted is `mcp`"), "{log}");
+}
+
+#[tokio::test]
+async fn a_short_secret_is_refused_and_not_shown() {
+    let dir = fresh("broker-start-secret");
+    let url = Broker::files(&dir, &policy(&Issuer::new(FOREIGN)), &config());
+    fs::write(dir.join("secret"), "hunter2").unwrap();
+    let log = Broker::start(&dir, &url).await.err().unwrap().log;
+    assert!(log.contains("found a secret of 7 characters, accepted is at least 32"), "{log}");
+    assert!(!log.contains("hunter2"));
+}
+
+#[tokio::test]
+async fn a_key_others_can_read_is_refused() {
+    let dir = fresh("broker-start-mode");
+    let url = Broker::files(&dir, &policy(&Issuer::new(FOREIGN)), &config());
+    drop(Broker::start(&dir, &url).await.unwrap());
+    let key = dir.join("data/signing-key.pem");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let log = Broker::start(&dir, &url).await.err().unwrap().log;
+    assert!(log.contains("found mode `644`, accepted is `600`"), "{log}");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&key, "not a key").unwrap();
+    let log = Broker::start(&dir, &url).await.err().unwrap().log;
+    assert!(log.contains("not a P-256 key"), "{log}");
+}
+
+#[tokio::test]
+async fn names_that_stand_twice_are_refused() {
+    let dir = fresh("broker-start-twice");
+    let url = Broker::files(&dir, &policy(&Issuer::new(FOREIGN)), &config());
+    let file = dir.join("broker.yaml");
+    let text = fs::read_to_string(&file).unwrap().replacen('{', "{\"insecure\":true,\"insecure\":false,", 1);
+    fs::write(&file, text).unwrap();
+    let log = Broker::start(&dir, &url).await.err().unwrap().log;
+    assert!(log.contains("not YAML"), "{log}");
+}

@@ -1,0 +1,160 @@
+//! One broker with one agent, one proxy and one tool, and how to ask it.
+
+use harness::Issuer;
+use harness::stack::broker::{Broker, SECRET};
+use harness::stack::fresh;
+use reqwest::{Client, Response};
+use serde_json::{Value, json};
+
+pub const RESOURCE: &str = "https://gateway.example.test/crm/mcp";
+pub const FOREIGN: &str = "https://idp.example.test";
+
+/// A broker and an HTTP client.
+pub struct Desk {
+    pub broker: Broker,
+    pub http: Client,
+}
+
+/// A policy with the broker's own issuer and a foreign one with inline keys.
+pub fn policy(foreign: &Issuer) -> Value {
+    json!({
+        "version": 1,
+        "issuers": {
+            "own": {
+                "issuer": "URL", "jwks": { "url": "URL/jwks.json", "cluster": "broker" }, "algorithms": ["ES256"],
+                "clock_skew": "0s",
+            },
+            "corp": { "issuer": FOREIGN, "jwks": foreign.jwks(), "algorithms": ["ES256", "RS256", "EdDSA"] },
+        },
+        "broker": { "cluster": "broker", "authority": "broker" },
+        "servers": {
+            "crm": {
+                "resource": RESOURCE,
+                "match": { "host": "gateway.example.test", "path": "/crm/mcp" },
+                "protocol": "mcp",
+                "issuers": ["own", "corp"],
+                "tools": {
+                    "crm_lookup": { "scopes": ["crm:read"], "credential": "crm-api" },
+                    "crm_update": { "scopes": ["crm:write", "crm:read"], "credential": "crm-api" },
+                    "crm_ping": { "scopes": ["crm:read"] },
+                },
+            },
+        },
+    })
+}
+
+pub fn config() -> Value {
+    json!({
+        "version": 1,
+        "issuer": "URL",
+        "listen": "LISTEN",
+        "data": "data",
+        "policy": "policy.yaml",
+        "operators": { "token_file": "secret" },
+        "proxies": { "gateway": { "secret_file": "secret" } },
+        "agents": [{
+            "id": "agent-7", "owner": "ops@example.test", "purpose": "tests", "secret_file": "secret",
+            "scopes": ["crm:read", "crm:write"], "resources": [RESOURCE], "token_lifetime": "2s",
+        }],
+        "credentials": { "crm-api": { "kind": "jwt", "audience": "https://crm.internal", "ttl": "60s" } },
+    })
+}
+
+impl Desk {
+    /// A broker in an empty directory of that name.
+    pub async fn open(name: &str) -> Self {
+        Self::with(name, &Issuer::new(FOREIGN)).await
+    }
+
+    /// The same, trusting `foreign`.
+    pub async fn with(name: &str, foreign: &Issuer) -> Self {
+        let dir = fresh(&format!("broker-{name}"));
+        let url = Broker::files(&dir, &policy(foreign), &config());
+        let broker = Broker::start(&dir, &url).await.unwrap_or_else(|failure| panic!("{failure}"));
+        let http = Client::builder().no_proxy().build().expect("a client builds");
+        Self { broker, http }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.broker.url)
+    }
+
+    /// A token request by `id`.
+    pub async fn ask(&self, id: &str, form: &[(&str, &str)]) -> Answer {
+        let request = self.http.post(self.url("/token")).basic_auth(id, Some(SECRET)).form(form);
+        Answer::of(request.send().await.expect("the broker answers")).await
+    }
+
+    /// A token of the agent's own.
+    pub async fn token(&self, scope: &str) -> String {
+        let form = [("grant_type", "client_credentials"), ("scope", scope), ("resource", RESOURCE)];
+        let answer = self.ask("agent-7", &form).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.text("access_token")
+    }
+
+    /// The proxy's exchange of `token` for a call of `tool`, with changes to the form.
+    pub async fn exchange(&self, token: &str, tool: &str, scope: &str, change: impl FnOnce(&mut Form)) -> Answer {
+        let details = json!([{
+            "type": "tool_call", "server": "crm", "tool": tool, "credential": "crm-api",
+            "arguments_digest": "sha-256:00", "request_id": "r-1",
+        }]);
+        let mut form: Form = [
+            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+            ("subject_token", token),
+            ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
+            ("resource", RESOURCE),
+            ("scope", scope),
+            ("authorization_details", &details.to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        change(&mut form);
+        let form: Vec<_> = form.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        self.ask("gateway", &form).await
+    }
+
+    /// The audit, as operators see it.
+    pub async fn records(&self, query: &str) -> Vec<Value> {
+        let request = self.http.get(self.url(&format!("/v1/audit/events?{query}"))).bearer_auth(SECRET);
+        let answer = Answer::of(request.send().await.expect("the broker answers")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.body["records"].as_array().expect("records are a list").clone()
+    }
+}
+
+pub type Form = Vec<(String, String)>;
+
+/// Replaces one value of a form.
+pub fn set(form: &mut Form, name: &str, value: &str) {
+    form.iter_mut().filter(|(other, _)| other == name).for_each(|(_, old)| value.clone_into(old));
+}
+
+/// An answer, read; no secret may be in one that refuses.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: Value,
+}
+
+impl Answer {
+    pub async fn of(response: Response) -> Self {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = response.text().await.expect("the answer is text");
+        assert!(!text.contains(SECRET), "the answer holds a secret: {text}");
+        Self { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
+    }
+
+    pub fn text(&self, name: &str) -> String {
+        self.body[name].as_str().unwrap_or_else(|| panic!("no `{name}`: {self:?}")).to_owned()
+    }
+
+    pub fn error(&self) -> (u16, &str) {
+        (self.status, self.body["error"].as_str().unwrap_or_default())
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+}

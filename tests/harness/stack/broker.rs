@@ -1,0 +1,79 @@
+//! The broker alone: for tests that need neither Envoy nor tools.
+
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::{fs, io};
+
+use serde_json::Value;
+
+use super::process::{Failure, Process};
+use super::programs::Programs;
+
+/// A running broker; it ends when dropped.
+pub struct Broker {
+    pub process: Process,
+    pub url: String,
+    dir: PathBuf,
+}
+
+/// The secret of every client and the operators' token in [`Broker::files`].
+pub const SECRET: &str = "a-secret-of-thirty-two-characters-at-least";
+
+impl Broker {
+    /// Writes `policy.yaml`, `broker.yaml` (as JSON, which is YAML) and the file `secret` into `dir`, listening on a
+    /// free port. Out: the port's URL, which is also the issuer; both texts may hold `URL` for it.
+    pub fn files(dir: &Path, policy: &Value, broker: &Value) -> String {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let address = port.expect("loopback has a free port").to_string();
+        let url = format!("http://{address}");
+        let text = |value: &Value| value.to_string().replace("URL", &url).replace("LISTEN", &address);
+        fs::write(dir.join("policy.yaml"), text(policy)).expect("the policy can be written");
+        fs::write(dir.join("broker.yaml"), text(broker)).expect("the configuration can be written");
+        fs::write(dir.join("secret"), SECRET).expect("the secret can be written");
+        url
+    }
+
+    /// Starts it from the files in `dir`.
+    ///
+    /// # Errors
+    /// Its log, when it ends or does not get ready.
+    pub async fn start(dir: &Path, url: &str) -> Result<Self, Failure> {
+        let mut command = Command::new(&Programs::built().accredit);
+        command.args(["serve", "--config"]).arg(dir.join("broker.yaml"));
+        let process = Process::spawn("broker", &mut command, dir).ready(&format!("{url}/readyz")).await?;
+        Ok(Self { process, url: url.to_owned(), dir: dir.to_owned() })
+    }
+
+    /// Ends it as a crash would, and starts it again.
+    pub async fn crash(&mut self) {
+        self.process.kill();
+        *self = Self::start(&self.dir, &self.url).await.unwrap_or_else(|failure| panic!("{failure}"));
+    }
+
+    /// Empties the registry behind its back.
+    pub async fn forget_agents(&self) {
+        use sqlx::Connection as _;
+        let url = format!("sqlite://{}", self.dir.join("data/accredit.db").display());
+        let mut database = sqlx::SqliteConnection::connect(&url).await.expect("the database opens");
+        sqlx::query("DELETE FROM agents").execute(&mut database).await.expect("the agents can be removed");
+    }
+
+    /// The permission bits of a file in its folder of data.
+    pub fn mode(&self, name: &str) -> io::Result<u32> {
+        Ok(fs::metadata(self.dir.join("data").join(name))?.permissions().mode() & 0o777)
+    }
+}
+
+/// Runs the command line with `input` on standard input.
+pub fn accredit(args: &[&str], input: &[u8]) -> Output {
+    use std::io::Write as _;
+    use std::process::Stdio;
+    let mut command = Command::new(&Programs::built().accredit);
+    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    // A program that refuses its arguments does not read.
+    child.stdin.take().expect("it is piped").write_all(input).ok();
+    child.wait_with_output().expect("the program ends")
+}
