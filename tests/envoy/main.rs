@@ -1,1 +1,10 @@
-//! Suite.
+//! Everything as it runs: real Envoy with the built filter, the broker, a real MCP server, real MCP clients.
+//!
+//! Without an Envoy the tests say so and pass, except under `CI`; `scripts/setup` installs one.
+
+mod agents;
+mod bodies;
+mod outage;
+mod scene;
+mod start;
+mod tokens;

@@ -1,0 +1,160 @@
+//! One whole deployment, and how to send to it and look into it.
+
+use std::time::Duration;
+
+use harness::agent::Agent;
+use harness::stack::{Ports, Stack, envoy, fresh};
+use harness::tools::log::{Event, Received};
+use harness::wire::{Closed, End, One, Post, Reply, Two, chunked};
+use harness::{Issuer, Token};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+pub const CORP: &str = "https://idp.example.test";
+
+/// A running stack that also trusts a foreign issuer.
+pub struct Scene {
+    pub stack: Stack,
+    pub issuer: Issuer,
+}
+
+impl Scene {
+    /// Starts it; `None` where there is no Envoy.
+    pub async fn open(name: &str) -> Option<Self> {
+        if !envoy::available(name) {
+            return None;
+        }
+        let issuer = Issuer::new(CORP).at_now();
+        let jwks = issuer.jwks();
+        let stack = Stack::builder(&fresh(&format!("envoy-{name}"))).ports(Ports::free());
+        let stack = stack.policy(move |text| trusting(&text, &jwks)).start().await;
+        Some(Self { stack, issuer })
+    }
+
+    /// A foreign token that is in order for the server.
+    pub fn token(&self) -> Token {
+        self.issuer.token().audience(&self.stack.mcp()).scope("crm:read")
+    }
+
+    /// A token of the broker's own for the demo agent.
+    pub async fn own(&self, scope: &str) -> String {
+        self.stack.agent().token(scope, &self.stack.mcp()).await.expect("the broker issues a token")
+    }
+
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.stack.ports.gateway)
+    }
+
+    /// The head of a POST that calls `tool`, HTTP/1.1.
+    pub fn post(&self, token: &str, tool: &str) -> Post {
+        let post = Post::new("/crm/mcp", &self.address()).header("authorization", format!("Bearer {token}"));
+        headers(tool).iter().fold(post, |post, (name, value)| post.header(name, value))
+    }
+
+    /// Sends bytes over HTTP/1.1 and reads the reply.
+    pub async fn send(&self, pieces: &[impl AsRef<[u8]>]) -> Reply {
+        let mut connection = One::connect(&self.address()).await.expect("Envoy listens");
+        connection.exchange(pieces).await.expect("Envoy answers")
+    }
+
+    /// A whole call over HTTP/1.1.
+    pub async fn call(&self, token: &str, tool: &str) -> Reply {
+        self.send(&[self.post(token, tool).body(call(tool).as_bytes())]).await
+    }
+
+    /// The same, its body in chunks.
+    pub async fn call_chunked(&self, token: &str, tool: &str, pieces: &[&[u8]]) -> Reply {
+        let head = self.post(token, tool).header("transfer-encoding", "chunked").head();
+        let mut all = vec![head];
+        all.extend(chunked(pieces));
+        self.send(&all).await
+    }
+
+    /// A call over HTTP/2, its body in frames.
+    pub async fn call_two(&self, token: &str, tool: &str, frames: &[&[u8]], end: End) -> Result<Reply, Closed> {
+        let request = http::Request::post(self.stack.mcp()).header("authorization", format!("Bearer {token}"));
+        let request = headers(tool).iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let request = request.body(()).expect("the request is well-formed");
+        Two::connect(&self.address()).await.expect("Envoy listens").send(request, frames, end).await
+    }
+
+    /// An MCP client with a token of the broker's.
+    pub async fn agent(&self, scope: &str) -> Agent {
+        Agent::connect(&self.stack.mcp(), &self.own(scope).await).await.expect("the agent connects")
+    }
+
+    /// What reached the tool server.
+    pub fn received(&self) -> Vec<Received> {
+        let request = |event| if let Event::Request(request) = event { Some(request) } else { None };
+        self.stack.events().into_iter().filter_map(request).collect()
+    }
+
+    /// The names of the tools that ran.
+    pub fn ran(&self) -> Vec<String> {
+        let tool = |event| if let Event::Execution(ran) = event { Some(ran.tool) } else { None };
+        self.stack.events().into_iter().filter_map(tool).collect()
+    }
+
+    /// The audit once `done` is content with it.
+    pub async fn records(&self, done: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+        let http = reqwest::Client::builder().no_proxy().build().expect("a client builds");
+        let url = format!("{}/v1/audit/events?limit=1000", self.stack.ports.broker());
+        let mut records = Vec::new();
+        for _ in 0..100 {
+            let request = http.get(&url).bearer_auth(self.stack.secret("admin.token"));
+            let answer: Value = request.send().await.expect("the broker answers").json().await.expect("it is JSON");
+            records = answer["records"].as_array().expect("records are a list").clone();
+            if done(&records) {
+                return records;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        panic!("the audit never held what was expected: {records:#?}");
+    }
+
+    /// Nothing secret may be in what the programs wrote about themselves.
+    pub fn keeps_quiet(&self, tokens: &[&str]) {
+        let logs = self.stack.logs();
+        for token in tokens {
+            let (_, signature) = token.rsplit_once('.').expect("a token has parts");
+            assert!(!logs.contains(signature), "a log holds a token");
+        }
+        for secret in ["admin.token", "proxy.secret", "agent.secret"] {
+            assert!(!logs.contains(&self.stack.secret(secret)), "a log holds `{secret}`");
+        }
+    }
+}
+
+/// The text of a modern `tools/call`: without a session, so that each request stands alone.
+pub fn call(tool: &str) -> String {
+    let meta = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    let params = json!({ "name": tool, "arguments": { "id": "1001", "fields": { "tier": "gold" } }, "_meta": meta });
+    json!({ "jsonrpc": "2.0", "id": "c-1", "method": "tools/call", "params": params }).to_string()
+}
+
+/// The headers that go with it.
+fn headers(tool: &str) -> [(&str, &str); 5] {
+    [
+        ("content-type", "application/json"),
+        ("accept", "application/json, text/event-stream"),
+        ("mcp-protocol-version", "2026-07-28"),
+        ("mcp-method", "tools/call"),
+        ("mcp-name", tool),
+    ]
+}
+
+/// The demo's policy with another issuer, its keys inline.
+fn trusting(text: &str, jwks: &Value) -> String {
+    let issuer = json!({ "issuer": CORP, "jwks": jwks, "algorithms": ["ES256", "RS256", "EdDSA"] });
+    let text = text.replacen("\nbroker:\n", &format!("  corp: {issuer}\n\nbroker:\n"), 1);
+    text.replace("issuers: [accredit]", "issuers: [accredit, corp]")
+}
+
+/// The reason a denial gives, with its status.
+pub fn denial(reply: &Reply) -> (u16, String) {
+    let body: Value = serde_json::from_slice(&reply.body).unwrap_or_else(|_| panic!("no JSON: {}", reply.text()));
+    (reply.status, body["error"]["data"]["reason"].as_str().unwrap_or_default().to_owned())
+}
