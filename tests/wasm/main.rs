@@ -1,3 +1,15 @@
-//! The built filter against a stateful fake Envoy.
+//! The filter as it is shipped, in a fake Envoy.
 
+mod audit;
+mod body;
+mod call;
+mod callout;
+mod chaos;
+mod config;
 mod host;
+mod keys;
+mod response;
+mod samples;
+mod strict;
+mod support;
+mod token;
