@@ -106,11 +106,11 @@ fn claims(token: &str) -> String {
 
 /// The `authorization` of the last tool call that reached the tool server.
 fn received(stack: &Stack) -> Result<Value, Box<dyn Error>> {
-    let calls = stack.events().into_iter().filter_map(|event| match event {
+    let mut calls = stack.events().into_iter().filter_map(|event| match event {
         Event::Request(request) if request.tool.is_some() => Some(request),
         _ => None,
     });
-    let call = calls.last().ok_or("no call reached the tool server")?;
+    let call = calls.next_back().ok_or("no call reached the tool server")?;
     Ok(call.header("authorization").first().copied().cloned().ok_or("the call carried no credential")?)
 }
 

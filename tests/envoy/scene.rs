@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use harness::agent::Agent;
 use harness::stack::{Ports, Stack, envoy, fresh};
 use harness::tools::log::{Event, Received};
 use harness::wire::{Closed, End, One, Post, Reply, Two, chunked};
@@ -76,11 +75,6 @@ impl Scene {
         let request = headers(tool).iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let request = request.body(()).expect("the request is well-formed");
         Two::connect(&self.address()).await.expect("Envoy listens").send(request, frames, end).await
-    }
-
-    /// An MCP client with a token of the broker's.
-    pub async fn agent(&self, scope: &str) -> Agent {
-        Agent::connect(&self.stack.mcp(), &self.own(scope).await).await.expect("the agent connects")
     }
 
     /// What reached the tool server.

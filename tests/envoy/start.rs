@@ -4,6 +4,9 @@ use harness::stack::broker::accredit;
 use harness::stack::{Ports, Stack, envoy, fresh};
 use serde_json::Value;
 
+/// A mistake, made in a sound policy.
+type Change = fn(&mut Value);
+
 /// What Envoy says when its filter gets the demo's policy after `change`; the broker keeps the sound one.
 async fn refused(name: &str, change: impl Fn(&mut Value) + 'static) -> Option<(String, String)> {
     if !envoy::available(name) {
@@ -28,7 +31,7 @@ async fn refused(name: &str, change: impl Fn(&mut Value) + 'static) -> Option<(S
 
 #[tokio::test]
 async fn a_mistake_in_the_policy_keeps_envoy_from_starting() {
-    let cases: [(&str, fn(&mut Value), &str); 4] = [
+    let cases: [(_, Change, _); 4] = [
         (
             "key",
             |policy| policy["servers"]["crm"]["tolls"] = Value::Null,

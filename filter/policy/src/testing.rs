@@ -1,5 +1,7 @@
 //! What the unit tests share: one policy, one issuer, and the tokens it signs.
 
+use std::time::Duration;
+
 use jwt_compact::alg::Ed25519;
 use jwt_compact::{Algorithm as _, AlgorithmSignature as _, jwk::JsonWebKey};
 use serde_json::{Value, json};
@@ -68,7 +70,7 @@ pub(crate) fn claims() -> Value {
     let now = NOW.seconds();
     json!({
         "iss": ISSUER, "aud": RESOURCE, "sub": "alice", "client_id": "agent-7", "scope": "crm:read",
-        "jti": "t1", "iat": now, "nbf": now, "exp": now + 600,
+        "jti": "t1", "iat": now, "nbf": now, "exp": NOW.plus(Duration::from_secs(600)).seconds(),
     })
 }
 

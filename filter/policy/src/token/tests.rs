@@ -48,7 +48,7 @@ fn the_signature_has_to_be_the_issuers_over_this_text() {
     other["scope"] = json!("crm:read crm:write");
     let forged = format!("{header}.{}.{signature}", encode(other.to_string().as_bytes()));
     assert_eq!(verdict(&forged).unwrap_err(), Reason::TokenSignature);
-    for cut in ["", "AA", &signature[..80], &format!("{signature}AAAA")] {
+    for cut in ["", "AA", signature.get(..80).unwrap(), &format!("{signature}AAAA")] {
         assert_eq!(verdict(&format!("{rest}.{cut}")).unwrap_err(), Reason::TokenSignature, "{cut}");
     }
 }
