@@ -49,9 +49,24 @@ fn basic(headers: &HeaderMap) -> Option<(String, Secret)> {
 }
 
 /// Undoes the form encoding of one part; `None` where the part is no single value.
+///
+/// Clients that do not encode are understood as long as their secret has no `%`, `+` or `&`.
 fn decode(part: &str) -> Option<String> {
-    let mut pairs = form_urlencoded::parse(part.as_bytes());
-    let (name, value) = pairs.next()?;
-    let alone = pairs.next().is_none() && value.is_empty() && !part.contains('=');
-    alone.then(|| name.into_owned())
+    let field = format!("part={part}");
+    let mut pairs = form_urlencoded::parse(field.as_bytes());
+    let (_, value) = pairs.next()?;
+    pairs.next().is_none().then(|| value.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_of_writing_a_secret_are_read() {
+        assert_eq!(decode("c2VjcmV0=="), Some("c2VjcmV0==".into()));
+        assert_eq!(decode("c2VjcmV0%3D%3D"), Some("c2VjcmV0==".into()));
+        assert_eq!(decode("a%3Ab+c"), Some("a:b c".into()));
+        assert_eq!(decode("a&b"), None);
+    }
 }
