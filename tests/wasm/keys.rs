@@ -37,8 +37,11 @@ fn pending(streams: &[Stream]) -> bool {
 #[test]
 fn one_fetch_serves_all_who_wait_and_all_who_come_later() {
     let proxy = fetching();
-    let streams: Vec<Stream> = (0..20).map(|_| proxy.send(lookup())).collect();
+    let mut streams: Vec<Stream> = (0..20).map(|_| proxy.send(lookup())).collect();
     proxy.settle();
+    // Those that come while the fetch is under way wait for it, too.
+    streams.extend((0..20).map(|_| proxy.run(lookup())));
+    proxy.advance(2 * SECOND);
     assert!(pending(&streams) && fetches(&proxy) == 1);
     let fetch = &proxy.cluster("idp").calls()[0];
     assert_eq!((fetch.method(), fetch.path()), ("GET", "/jwks.json"));
