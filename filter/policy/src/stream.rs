@@ -9,66 +9,26 @@
 //! [`Effect::Forward`] comes at most once and only with a [`Permit`].
 
 mod effect;
+mod gate;
 mod request;
 mod story;
 
 pub use effect::{Edits, Effect, Post, Severity};
+pub use gate::Gate;
 
 use crate::decide::{Permit, decide};
 use crate::denial::{Denial, Reason};
 use crate::headers::Headers;
-use crate::keys::Keys;
 use crate::mcp::{Call, Era, Flaw, Target};
 use crate::metadata;
-use crate::outbox::Outbox;
 use crate::policy::{Policy, Server};
 use crate::secret::Secret;
 use crate::time::Time;
 use crate::token::{self, Outcome, Verified};
-use crate::wire::audit::{Proxy, Record};
+use crate::wire::audit::Record;
 use crate::wire::exchange::{self, Response, ToolCall};
 use request::Request;
 use story::Story;
-
-/// What all streams of one VM share.
-#[derive(Debug)]
-pub struct Gate {
-    /// The rules.
-    pub policy: Policy,
-    /// The issuers' keys.
-    pub keys: Keys,
-    /// Records on their way.
-    pub outbox: Outbox,
-    /// The proxy's secret at the broker; empty where its cluster authenticates.
-    pub secret: Secret,
-    /// Which proxy this is, for records.
-    pub proxy: Proxy,
-}
-
-impl Gate {
-    /// A gate without keys and records yet.
-    pub fn new(policy: Policy, secret: Secret, proxy: Proxy) -> Self {
-        let outbox = Outbox::new(policy.audit);
-        Self { policy, keys: Keys::default(), outbox, secret, proxy }
-    }
-
-    /// A call to `path` of the broker, authenticated as this proxy.
-    pub fn post(&self, path: &'static str, kind: &'static str, body: Secret) -> Post {
-        let broker = &self.policy.broker;
-        let plain = |name, value: &str| (name, Secret::new(value));
-        let mut headers = vec![
-            plain(":method", "POST"),
-            plain(":path", path),
-            plain(":authority", &broker.authority),
-            plain("content-type", kind),
-            plain("accept", "application/json"),
-        ];
-        if let Some(client) = &broker.client {
-            headers.push(("authorization", exchange::basic(&client.id, &self.secret)));
-        }
-        Post { cluster: broker.cluster.clone(), headers, body, timeout: broker.timeout }
-    }
-}
 
 /// What happens to a stream.
 #[derive(Debug)]
