@@ -30,7 +30,7 @@ pub(crate) fn perform(effect: Effect, context: &Context, moment: Moment) -> Resu
             let token = host::post(&post);
             let token = token.map_err(|_| "the broker's cluster is not known (hint: check `broker.cluster`)")?;
             if moment == Moment::Elsewhere {
-                context.expect(token);
+                context.claim(token);
             }
             Ok(())
         }

@@ -58,7 +58,7 @@ impl Shared {
     }
 
     /// Notes that the answer to `token` is for a stream although it comes to the root.
-    pub(crate) fn expect(&self, token: u32, stream: Context) {
+    pub(crate) fn claim(&self, token: u32, stream: Context) {
         self.answers.borrow_mut().insert(token, stream);
     }
 

@@ -49,8 +49,8 @@ impl Context {
     }
 
     /// Has the answer to the callout `token` brought from the root context.
-    pub(crate) fn expect(&self, token: u32) {
-        self.shared.expect(token, self.clone());
+    pub(crate) fn claim(&self, token: u32) {
+        self.shared.claim(token, self.clone());
     }
 
     /// Reads the body and hands it over.

@@ -160,10 +160,3 @@ fn only_plain_json_is_read() {
         denied(&proxy.run(packed), 400, "request_malformed");
     }
 }
-#[test]
-fn probe() {
-    let wide = changed(policy(), "/servers/crm/limits", json!({ "request": "16MiB" }));
-    let proxy = started(builder(&wide).buffer_limit(1000));
-    proxy.run(raw(&token(), " ".repeat(3001)).split_every(600));
-    println!("A {:?} {:?}", records(&proxy)[0]["reason"], proxy.metrics());
-}
