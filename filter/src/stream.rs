@@ -85,7 +85,7 @@ impl Context {
 
     fn minted(&self, headers: usize, size: usize) {
         let status = header_status(headers, Map::Callout);
-        let content_type = host::header(Map::Callout, "content-type");
+        let content_type = status.and_then(|_| host::header(Map::Callout, "content-type"));
         let body = if size <= ANSWER { host::buffer(Buffer::Callout, size).unwrap_or_default() } else { Vec::new() };
         let response = Response { status, content_type: content_type.as_deref(), body: &body };
         self.feed(Input::Minted(response), Moment::Later);

@@ -62,7 +62,7 @@ fn read<'a, S: DeserializeSeed<'a>>(text: &'a str, seed: S) -> Result<S::Value, 
 fn flaw(error: serde_json::Error) -> Flaw {
     let (line, column) = (error.line(), error.column());
     let what = match error.classify() {
-        serde_json::error::Category::Eof => "ends too early".into(),
+        serde_json::error::Category::Eof => "cut short".into(),
         serde_json::error::Category::Data => known(&error.to_string()),
         _ => "not JSON".to_owned(),
     };

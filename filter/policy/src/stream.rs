@@ -144,7 +144,10 @@ impl Stream {
             (State::Ended, Input::Failed(what)) => {
                 Ok((State::Ended, vec![Effect::Log(Severity::Operator, what.to_owned())]))
             }
-            (_, Input::Failed(what)) => self.refuse(Denial::new(Reason::HostFailed, what), None),
+            (_, Input::Failed(what)) => {
+                let denial = Denial::new(Reason::HostFailed, what);
+                Err(Box::new(Refused { denial, server: None, id: self.story.take_id() }))
+            }
             // A body that grows after the decision, an answer nobody waits for: the state stays.
             (state, _) => Ok((state, Vec::new())),
         };

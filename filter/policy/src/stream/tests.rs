@@ -281,3 +281,15 @@ fn the_resource_describes_itself() {
         assert_eq!(ride.records().len(), 0);
     }
 }
+
+#[test]
+fn a_broker_that_cannot_be_asked_denies_with_the_id() {
+    let mut ride = Ride::new();
+    let mut grown = claims();
+    grown["scope"] = json!("crm:read crm:write");
+    ride.open(headers_with("POST", &format!("Bearer {}", token(&grown)), &[]), false);
+    ride.feed(Input::Grown { size: UPDATE.len(), last: true });
+    ride.feed(Input::Body(Some(UPDATE.as_bytes())));
+    let (status, body) = reply(&ride.feed(Input::Failed("the broker's cluster is not known")));
+    assert_eq!((status, &body["id"]), (503, &json!("u")));
+}
