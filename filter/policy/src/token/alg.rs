@@ -5,116 +5,168 @@
 
 use std::fmt;
 
-use jwt_compact::AlgorithmSignature as _;
-use jwt_compact::alg::{Ed25519, Es256, Rsa};
-use jwt_compact::jwk::JsonWebKey;
+use super::native::Hash;
 
 /// A signature algorithm, asymmetric throughout: there is no value for `none` or HMAC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Algorithm {
     /// ECDSA on P-256 with SHA-256.
     Es256,
+    /// ECDSA on P-384 with SHA-384.
+    Es384,
     /// Ed25519, under its old name `EdDSA` or the one of RFC 9864, `Ed25519`.
     EdDsa,
+    /// RSASSA-PSS with SHA-256.
+    Ps256,
+    /// RSASSA-PSS with SHA-384.
+    Ps384,
+    /// RSASSA-PSS with SHA-512.
+    Ps512,
     /// RSASSA-PKCS1-v1_5 with SHA-256.
     Rs256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    Rs384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    Rs512,
 }
 
 impl Algorithm {
     /// The names accepted in `alg`.
-    pub const NAMES: &'static [&'static str] = &["ES256", "EdDSA", "Ed25519", "RS256"];
+    pub const NAMES: &'static [&'static str] =
+        &["ES256", "ES384", "EdDSA", "Ed25519", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512"];
+
+    /// All of them, for proofs a client signs itself.
+    pub const ALL: &'static [Self] = &[
+        Self::Es256,
+        Self::Es384,
+        Self::EdDsa,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+    ];
 
     /// The algorithm of that exact name.
     ///
     /// [RFC 7515 §4.1.1](https://www.rfc-editor.org/rfc/rfc7515#section-4.1.1): a case-sensitive string.
     pub fn parse(name: &str) -> Option<Self> {
-        Some(match name {
-            "ES256" => Self::Es256,
-            "EdDSA" | "Ed25519" => Self::EdDsa,
-            "RS256" => Self::Rs256,
-            _ => return None,
-        })
+        match name {
+            // [RFC 9864 §2.2](https://www.rfc-editor.org/rfc/rfc9864#section-2.2): the fully specified name.
+            "Ed25519" => Some(Self::EdDsa),
+            _ => Self::ALL.iter().copied().find(|algorithm| algorithm.name() == name),
+        }
+    }
+
+    /// Its name in `alg`, the older one where there are two.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::EdDsa => "EdDSA",
+            Self::Ps256 => "PS256",
+            Self::Ps384 => "PS384",
+            Self::Ps512 => "PS512",
+            Self::Rs256 => "RS256",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
+        }
+    }
+
+    /// The kind of key it takes.
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::Es256 => Kind::P256,
+            Self::Es384 => Kind::P384,
+            Self::EdDsa => Kind::Ed25519,
+            Self::Ps256 | Self::Ps384 | Self::Ps512 | Self::Rs256 | Self::Rs384 | Self::Rs512 => Kind::Rsa,
+        }
+    }
+
+    /// The hash the host is asked to use, where the host can check this algorithm at all.
+    pub fn native(self) -> Option<Hash> {
+        match self {
+            Self::Es256 | Self::Rs256 => Some(Hash::Sha256),
+            Self::Es384 | Self::Rs384 => Some(Hash::Sha384),
+            Self::Rs512 => Some(Hash::Sha512),
+            Self::EdDsa | Self::Ps256 | Self::Ps384 | Self::Ps512 => None,
+        }
     }
 }
 
 impl fmt::Display for Algorithm {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Es256 => "ES256",
-            Self::EdDsa => "EdDSA",
-            Self::Rs256 => "RS256",
-        })
+        formatter.write_str(self.name())
     }
 }
 
-type Key<A> = <A as jwt_compact::Algorithm>::VerifyingKey;
-
-/// A public key that can be used with one algorithm only.
-#[derive(Clone, Debug)]
-pub struct Verifier(Inner);
-
-#[derive(Clone, Debug)]
-enum Inner {
-    Es256(Box<Key<Es256>>),
-    EdDsa(Key<Ed25519>),
-    Rs256(Box<Key<Rsa>>),
+/// A kind of key: type and curve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `OKP` on Ed25519.
+    Ed25519,
+    /// `EC` on P-256.
+    P256,
+    /// `EC` on P-384.
+    P384,
+    /// `RSA`.
+    Rsa,
 }
 
-impl Verifier {
-    /// Binds the key to `algorithm`; `None` when its type, curve or strength does not fit.
-    pub fn new(algorithm: Algorithm, jwk: &JsonWebKey<'_>) -> Option<Self> {
-        let inner = match algorithm {
-            Algorithm::Es256 => Inner::Es256(Box::new(Key::<Es256>::try_from(jwk).ok()?)),
-            Algorithm::EdDsa => Inner::EdDsa(Key::<Ed25519>::try_from(jwk).ok()?),
-            Algorithm::Rs256 if strong(jwk) => Inner::Rs256(Box::new(Key::<Rsa>::try_from(jwk).ok()?)),
-            Algorithm::Rs256 => return None,
-        };
-        Some(Self(inner))
-    }
-
-    /// The algorithm this key serves.
-    pub fn algorithm(&self) -> Algorithm {
-        match self.0 {
-            Inner::Es256(_) => Algorithm::Es256,
-            Inner::EdDsa(_) => Algorithm::EdDsa,
-            Inner::Rs256(_) => Algorithm::Rs256,
+impl Kind {
+    /// The kind of a key of this `kty` and `crv`.
+    ///
+    /// [RFC 7518 §6](https://www.rfc-editor.org/rfc/rfc7518#section-6),
+    /// [RFC 8037 §2](https://www.rfc-editor.org/rfc/rfc8037#section-2)
+    pub fn of(kty: &str, crv: Option<&str>) -> Option<Self> {
+        match (kty, crv) {
+            ("EC", Some("P-256")) => Some(Self::P256),
+            ("EC", Some("P-384")) => Some(Self::P384),
+            ("OKP", Some("Ed25519")) => Some(Self::Ed25519),
+            ("RSA", None) => Some(Self::Rsa),
+            _ => None,
         }
     }
 
-    /// Whether `signature` is this key's over `message`.
-    pub fn accepts(&self, signature: &[u8], message: &[u8]) -> bool {
-        match &self.0 {
-            Inner::Es256(key) => holds(&Es256, key, signature, message),
-            Inner::EdDsa(key) => holds(&Ed25519, key, signature, message),
-            Inner::Rs256(key) => holds(&Rsa::rs256(), key, signature, message),
+    /// The algorithm a key of this kind serves that names none: the only one `accepted` has for it, else the usual.
+    ///
+    /// [RFC 8725 §3.1](https://www.rfc-editor.org/rfc/rfc8725#section-3.1): each key with exactly one algorithm.
+    pub fn natural(self, accepted: &[Algorithm]) -> Algorithm {
+        match self {
+            Self::Ed25519 => Algorithm::EdDsa,
+            Self::P256 => Algorithm::Es256,
+            Self::P384 => Algorithm::Es384,
+            Self::Rsa => {
+                let mut fitting = accepted.iter().filter(|algorithm| algorithm.kind() == Self::Rsa);
+                let only = fitting.next().filter(|first| fitting.all(|other| other == *first));
+                only.copied().unwrap_or(Algorithm::Rs256)
+            }
         }
     }
 }
 
-fn holds<A: jwt_compact::Algorithm>(alg: &A, key: &A::VerifyingKey, signature: &[u8], message: &[u8]) -> bool {
-    // Reading a signature of another length panics in jwt-compact's Ed25519.
-    let fits = A::Signature::LENGTH.is_none_or(|length| length.get() == signature.len());
-    let read = |signature| A::Signature::try_from_slice(signature).ok();
-    let signature = Some(signature).filter(|_| fits).and_then(read);
-    signature.is_some_and(|signature| alg.verify_signature(&signature, key, message))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// A modulus of 2048 to 4096 bits and an odd exponent of at least 65537.
-///
-/// [RFC 7518 §3.3](https://www.rfc-editor.org/rfc/rfc7518#section-3.3) sets the lower bound; the upper one
-/// bounds the work an issuer's key can cause.
-fn strong(jwk: &JsonWebKey<'_>) -> bool {
-    let JsonWebKey::Rsa { modulus, public_exponent, .. } = jwk else {
-        return false;
-    };
-    let exponent = big_endian(public_exponent);
-    let sound = exponent.is_some_and(|e| e >= 65_537 && e % 2 == 1);
-    let lead = modulus.first().is_some_and(|byte| *byte >= 0x80);
-    let bits = modulus.len().saturating_mul(8);
-    sound && lead && (2048..=4096).contains(&bits)
-}
+    #[test]
+    fn names_are_read_to_the_letter() {
+        for name in Algorithm::NAMES {
+            let algorithm = Algorithm::parse(name).unwrap();
+            assert!(algorithm.name() == *name || *name == "Ed25519");
+        }
+        for other in ["none", "HS256", "es256", "ES512", "ES256K", "Ed448", "RSA-OAEP", "RS256 ", ""] {
+            assert_eq!(Algorithm::parse(other), None, "{other}");
+        }
+    }
 
-fn big_endian(bytes: &[u8]) -> Option<u64> {
-    let digit = |sum: u64, byte: &u8| sum.checked_mul(256)?.checked_add(u64::from(*byte));
-    bytes.iter().try_fold(0, digit)
+    #[test]
+    fn an_unnamed_rsa_key_serves_one_algorithm_only() {
+        let natural = |accepted: &[Algorithm]| Kind::Rsa.natural(accepted);
+        assert_eq!(natural(&[Algorithm::Ps256, Algorithm::Es256]), Algorithm::Ps256);
+        assert_eq!(natural(&[Algorithm::Rs512, Algorithm::Rs512]), Algorithm::Rs512);
+        assert_eq!(natural(&[Algorithm::Ps256, Algorithm::Rs384]), Algorithm::Rs256);
+        assert_eq!(natural(&[]), Algorithm::Rs256);
+    }
 }
