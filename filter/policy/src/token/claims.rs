@@ -1,16 +1,19 @@
-//! What a proved token says, and whether it says it here and now.
+//! What a proved token says.
+//!
+//! What holds for good is read here once; what depends on the server and the moment is judged on every request.
 
 use serde_json::{Map, Value};
 
 use super::Refusal;
+use super::chain::{self, Actor, Chain};
+use super::confirmation::Confirmation;
+use super::status::Listing;
+use super::svid;
 use crate::denial::Reason;
 use crate::json;
-use crate::policy::{Issuer, Server};
+use crate::policy::{Issuer, Profile, Server};
 use crate::scope::Scopes;
 use crate::time::Time;
-
-/// The deepest chain of actors that is read.
-pub const CHAIN: usize = 16;
 
 /// The claims that matter, each of the right type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,44 +23,106 @@ pub struct Claims {
     /// For whom: `sub`, the agent itself when the token has none.
     pub subject: String,
     /// Through whom: the `act` claims, current actor first.
-    pub chain: Vec<String>,
+    pub chain: Chain,
+    /// Who may become the subject's actor.
+    pub may_act: Option<Actor>,
     /// What was granted.
     pub scopes: Scopes,
     /// The token's own identifier.
     pub id: Option<String>,
+    /// For whom it was issued.
+    pub audiences: Vec<String>,
+    /// What its sender has to hold.
+    pub confirmation: Option<Confirmation>,
+    /// Where its issuer says whether it is still good.
+    pub listing: Option<Listing>,
+    /// When it begins: the later of `nbf` and `iat`.
+    pub begins: Option<Time>,
     /// When it ends.
     pub expires: Time,
 }
 
 impl Claims {
-    /// Reads the payload of a token whose signature holds, and judges it for `server` at `now`.
-    pub fn parse(payload: &[u8], issuer: &Issuer, server: &Server, now: Time) -> Result<Self, Refusal> {
+    /// Reads the payload of a token of `issuer` whose signature holds.
+    pub fn parse(payload: &[u8], issuer: &Issuer, now: Time) -> Result<Self, Refusal> {
         let claims = object(payload)?;
-        // [RFC 7519 §4.1.1](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.1): case-sensitive, no normalising.
-        if claims.get("iss").and_then(Value::as_str) != Some(issuer.identifier.as_str()) {
-            return refuse(Reason::TokenIssuer, "`iss` is not the issuer's");
+        let (begins, expires) = lifetime(&claims, issuer, now)?;
+        let audiences = audiences(&claims)?;
+        let granted = scopes(&claims, &issuer.scope_claim)?;
+        let (agent, subject, scopes) = match &issuer.profile {
+            Profile::AccessToken => {
+                whole(&claims, issuer)?;
+                let agent = optional(&claims, &issuer.agent_claim)?.ok_or(malformed("the agent claim is missing"))?;
+                let subject = optional(&claims, "sub")?.unwrap_or_else(|| agent.clone());
+                (agent, subject, granted)
+            }
+            Profile::JwtSvid { grants } => {
+                let id = svid::identity(&claims, issuer)?;
+                let scopes = svid::granted(grants, &id, granted);
+                (id.clone(), id, scopes)
+            }
+        };
+        Ok(Self {
+            agent,
+            subject,
+            chain: Chain::read(&claims)?,
+            may_act: chain::may_act(&claims)?,
+            scopes,
+            id: optional(&claims, "jti")?,
+            audiences,
+            confirmation: Confirmation::read(&claims)?,
+            listing: issuer.status.as_ref().map(|_| Listing::read(&claims)).transpose()?.flatten(),
+            begins,
+            expires,
+        })
+    }
+
+    /// Judges the token for `server` at `now`.
+    pub fn fit(&self, issuer: &Issuer, server: &Server, now: Time) -> Result<(), Refusal> {
+        // [RFC 7519 §4.1.3](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.3): case-sensitive, no normalising.
+        if !self.audiences.iter().any(|one| server.audiences.contains(one)) {
+            return refuse(Reason::TokenAudience, "`aud` does not name this server");
         }
-        audience(&claims, server)?;
-        let expires = lifetime(&claims, issuer, now)?;
-        let agent = required(&claims, &issuer.agent_claim)?;
-        let subject = optional(&claims, "sub")?.unwrap_or_else(|| agent.clone());
-        let chain = chain(&claims)?;
-        let scopes = scopes(&claims, &issuer.scope_claim)?;
-        Ok(Self { agent, subject, chain, scopes, id: optional(&claims, "jti")?, expires })
+        // [RFC 7519 §4.1.4](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.4): "on or after" means refused.
+        if now >= self.expires.plus(issuer.clock_skew) {
+            return refuse(Reason::TokenExpired, "`exp` is past");
+        }
+        if self.begins.is_some_and(|begins| begins > now.plus(issuer.clock_skew)) {
+            return refuse(Reason::TokenNotYetValid, "`nbf` or `iat` is in the future");
+        }
+        Ok(())
     }
 }
 
-/// The unproved `iss` of a payload, for choosing the issuer whose keys decide.
+/// What of an unproved payload says whose token it is, for choosing the issuer whose keys decide.
 ///
-/// [RFC 8725 §3.8](https://www.rfc-editor.org/rfc/rfc8725#section-3.8): the key has to belong to the issuer.
-pub fn issuer(payload: &[u8]) -> Result<String, Refusal> {
-    match object(payload)?.remove("iss") {
-        Some(Value::String(issuer)) => Ok(issuer),
-        _ => refuse(Reason::TokenIssuer, "`iss` is missing or no string"),
+/// [RFC 8725 §3.8](https://www.rfc-editor.org/rfc/rfc8725#section-3.8): the key has to belong to the issuer. Nothing else
+/// is read before the signature holds.
+#[derive(Debug, Default)]
+pub struct Origin {
+    /// `iss`.
+    pub issuer: Option<String>,
+    /// `sub`, which names the trust domain of a JWT-SVID.
+    pub subject: Option<String>,
+}
+
+impl Origin {
+    /// Reads both names. A value of another kind names nobody; the claims are refused for it once they are read.
+    pub fn read(payload: &[u8]) -> Result<Self, Refusal> {
+        let broken = |_| malformed("the claims are not one strict JSON object");
+        let text = json::text(payload).map_err(broken)?;
+        let members = json::members(text).map_err(broken)?;
+        let name = |name: &str| {
+            let member = members.iter().find(|(other, _)| other == name);
+            let value = member.map(|(_, raw)| json::value(raw.get()).map_err(broken)).transpose()?;
+            Ok(value.and_then(|value| value.as_str().map(str::to_owned)))
+        };
+        Ok(Self { issuer: name("iss")?, subject: name("sub")? })
     }
 }
 
-fn object(payload: &[u8]) -> Result<Map<String, Value>, Refusal> {
+/// One strict object, as tokens of every kind have for a payload.
+pub(super) fn object(payload: &[u8]) -> Result<Map<String, Value>, Refusal> {
     let text = json::text(payload).map_err(|_| malformed("the claims are not UTF-8"))?;
     match json::value(text) {
         Ok(Value::Object(claims)) => Ok(claims),
@@ -65,42 +130,45 @@ fn object(payload: &[u8]) -> Result<Map<String, Value>, Refusal> {
     }
 }
 
-/// [RFC 7519 §4.1.3](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.3): a string or a list of strings.
-fn audience(claims: &Map<String, Value>, server: &Server) -> Result<(), Refusal> {
-    let wanted = |one: &Value| one.as_str().is_some_and(|one| server.audiences.iter().any(|ours| ours == one));
-    let meant = match claims.get("aud") {
-        Some(Value::Array(list)) => list.iter().all(Value::is_string) && list.iter().any(wanted),
-        Some(one) => wanted(one),
-        None => false,
-    };
-    if meant { Ok(()) } else { refuse(Reason::TokenAudience, "`aud` does not name this server") }
+/// The claims an access token of RFC 9068 has to have besides those that are checked anyway.
+///
+/// [RFC 9068 §2.2](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)
+fn whole(claims: &Map<String, Value>, issuer: &Issuer) -> Result<(), Refusal> {
+    let complete = ["sub", "jti", "iat"].iter().all(|name| claims.contains_key(*name));
+    match complete || !issuer.typ.is_access_token() {
+        true => Ok(()),
+        false => Err(malformed("`sub`, `jti` or `iat` is missing, which an `at+jwt` has")),
+    }
 }
 
-/// Checks `exp`, `nbf` and `iat`, and returns `exp`.
-fn lifetime(claims: &Map<String, Value>, issuer: &Issuer, now: Time) -> Result<Time, Refusal> {
+/// [RFC 7519 §4.1.3](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.3): a string or a list of strings.
+fn audiences(claims: &Map<String, Value>) -> Result<Vec<String>, Refusal> {
+    let list = match claims.get("aud") {
+        Some(Value::Array(list)) => list.as_slice(),
+        Some(one) => std::slice::from_ref(one),
+        None => &[],
+    };
+    let read: Option<Vec<_>> = list.iter().map(|one| one.as_str().map(str::to_owned)).collect();
+    read.ok_or(Refusal::new(Reason::TokenAudience, "`aud` is no string or list of strings"))
+}
+
+/// Reads `exp`, `nbf` and `iat`, and bounds the time between them; returns when the token begins and ends.
+fn lifetime(claims: &Map<String, Value>, issuer: &Issuer, now: Time) -> Result<(Option<Time>, Time), Refusal> {
     let Some(expires) = date(claims, "exp")? else {
         return Err(malformed("`exp` is missing"));
     };
-    // [RFC 7519 §4.1.4](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.4): "on or after" means refused.
-    if now >= expires.plus(issuer.clock_skew) {
-        return refuse(Reason::TokenExpired, "`exp` is past");
-    }
-    let latest = now.plus(issuer.clock_skew);
     let issued = date(claims, "iat")?;
-    if [date(claims, "nbf")?, issued].into_iter().flatten().any(|start| start > latest) {
-        return refuse(Reason::TokenNotYetValid, "`nbf` or `iat` is in the future");
-    }
     // Without `iat` the rest of the lifetime has to fit: no token may outlive the bound from now.
     if expires.since(issued.unwrap_or(now)) > issuer.max_token_lifetime {
         return refuse(Reason::TokenLifetime, "the lifetime is longer than `max_token_lifetime`");
     }
-    Ok(expires)
+    Ok((date(claims, "nbf")?.max(issued), expires))
 }
 
 /// A NumericDate; fractions are cut off, moments before 1970 refused.
 ///
 /// [RFC 7519 §2](https://www.rfc-editor.org/rfc/rfc7519#section-2)
-fn date(claims: &Map<String, Value>, name: &str) -> Result<Option<Time>, Refusal> {
+pub(super) fn date(claims: &Map<String, Value>, name: &str) -> Result<Option<Time>, Refusal> {
     let Some(value) = claims.get(name) else {
         return Ok(None);
     };
@@ -129,31 +197,7 @@ fn scopes(claims: &Map<String, Value>, name: &str) -> Result<Scopes, Refusal> {
     read.ok_or(malformed("the scope claim is no list of scopes"))
 }
 
-/// The actors, current one first.
-///
-/// [RFC 8693 §4.1](https://www.rfc-editor.org/rfc/rfc8693#section-4.1): each `act` is an object that names one
-/// actor and may hold the `act` before it. `exp`, `nbf` and `aud` in it have no meaning.
-fn chain(claims: &Map<String, Value>) -> Result<Vec<String>, Refusal> {
-    let broken = || Refusal::new(Reason::ChainMalformed, "`act` is not a chain of named actors");
-    let mut chain = Vec::new();
-    let mut next = claims.get("act");
-    while let Some(link) = next {
-        let link = link.as_object().ok_or_else(broken)?;
-        let actor = link.get("sub").and_then(Value::as_str).filter(|actor| named(actor));
-        chain.push(actor.ok_or_else(broken)?.to_owned());
-        if chain.len() > CHAIN {
-            return refuse(Reason::ChainTooDeep, "`act` is nested deeper than 16 actors");
-        }
-        next = link.get("act");
-    }
-    Ok(chain)
-}
-
-fn required(claims: &Map<String, Value>, name: &str) -> Result<String, Refusal> {
-    optional(claims, name)?.ok_or(malformed("the agent claim is missing"))
-}
-
-fn optional(claims: &Map<String, Value>, name: &str) -> Result<Option<String>, Refusal> {
+pub(super) fn optional(claims: &Map<String, Value>, name: &str) -> Result<Option<String>, Refusal> {
     match claims.get(name) {
         None => Ok(None),
         Some(Value::String(text)) if named(text) => Ok(Some(text.clone())),
@@ -162,7 +206,7 @@ fn optional(claims: &Map<String, Value>, name: &str) -> Result<Option<String>, R
 }
 
 /// A name fit for records: 1 to 512 bytes, no control characters.
-fn named(text: &str) -> bool {
+pub(super) fn named(text: &str) -> bool {
     (1..=512).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
@@ -170,6 +214,6 @@ fn refuse<T>(reason: Reason, note: &'static str) -> Result<T, Refusal> {
     Err(Refusal::new(reason, note))
 }
 
-fn malformed(note: &'static str) -> Refusal {
+pub(super) fn malformed(note: &'static str) -> Refusal {
     Refusal::new(Reason::TokenMalformed, note)
 }

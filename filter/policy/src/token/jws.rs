@@ -12,15 +12,15 @@ pub const LENGTH: usize = 8 * 1024;
 
 /// A token taken apart; nothing in it is proved yet.
 #[derive(Debug)]
-pub struct Untrusted<'a> {
+pub struct Compact<'a> {
     /// What was signed: header, dot, payload, as they stand in the token.
     pub signed: &'a str,
+    /// The header.
+    pub parameters: Map<String, Value>,
     /// The payload's bytes, decoded but not to be believed.
     pub payload: Vec<u8>,
     /// The signature's bytes.
     pub signature: Vec<u8>,
-    /// What the header says.
-    pub header: Header,
 }
 
 /// The header parameters that matter.
@@ -34,13 +34,18 @@ pub struct Header {
     pub typ: Option<String>,
 }
 
-impl<'a> Untrusted<'a> {
+impl<'a> Compact<'a> {
     /// Takes `token` apart.
     ///
     /// [RFC 7515 §5.2](https://www.rfc-editor.org/rfc/rfc7515#section-5.2), steps 1 to 5 and 7.
     pub fn parse(token: &'a str) -> Result<Self, Refusal> {
-        if token.len() > LENGTH {
-            return Err(malformed("longer than 8 KiB"));
+        Self::bounded(token, LENGTH)
+    }
+
+    /// The same for a token of up to `length` bytes.
+    pub fn bounded(token: &'a str, length: usize) -> Result<Self, Refusal> {
+        if token.len() > length {
+            return Err(malformed("longer than is read"));
         }
         let (signed, signature) = token.rsplit_once('.').ok_or(malformed("not three parts"))?;
         let (header, payload) = signed.split_once('.').ok_or(malformed("not three parts"))?;
@@ -49,32 +54,48 @@ impl<'a> Untrusted<'a> {
             return Err(malformed("not three parts"));
         }
         let decode = |part| base64url(part).ok_or(malformed("a part is not base64url"));
-        let header = Header::parse(&decode(header)?)?;
-        Ok(Self { signed, payload: decode(payload)?, signature: decode(signature)?, header })
+        let parameters = parameters(&decode(header)?)?;
+        Ok(Self { signed, parameters, payload: decode(payload)?, signature: decode(signature)? })
+    }
+
+    /// The header of a token whose key comes from its issuer.
+    ///
+    /// [RFC 8725 §3.10](https://www.rfc-editor.org/rfc/rfc8725#section-3.10): never from the token.
+    pub fn header(&self) -> Result<Header, Refusal> {
+        match self.parameters.contains_key("jwk") {
+            true => Err(malformed("the header has `jwk`")),
+            false => Header::read(&self.parameters),
+        }
     }
 }
 
 impl Header {
-    fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
-        let text = json::text(bytes).map_err(|_| malformed("the header is not UTF-8"))?;
-        let Ok(Value::Object(header)) = json::value(text) else {
-            return Err(malformed("the header is not one strict JSON object"));
-        };
-        if let Some(name) = REFUSED.iter().find(|name| header.contains_key(**name)) {
-            return Err(malformed(name));
-        }
-        // A token inside this token would be judged by no one.
-        if header.contains_key("cty") {
-            return Err(Refusal::new(Reason::TokenType, "the header has `cty`"));
-        }
-        let name = string(&header, "alg")?.ok_or(malformed("the header has no `alg`"))?;
+    /// Reads the parameters every kind of token has.
+    pub fn read(parameters: &Map<String, Value>) -> Result<Self, Refusal> {
+        let name = string(parameters, "alg")?.ok_or(malformed("the header has no `alg`"))?;
         let unknown = || Refusal::new(Reason::TokenAlgorithm, "the algorithm is not known");
         let algorithm = Algorithm::parse(&name).ok_or_else(unknown)?;
-        let key = string(&header, "kid")?;
+        let key = string(parameters, "kid")?;
         if key.as_ref().is_some_and(|key| key.len() > 256) {
             return Err(malformed("the `kid` is longer than 256 bytes"));
         }
-        Ok(Self { algorithm, key, typ: string(&header, "typ")? })
+        Ok(Self { algorithm, key, typ: string(parameters, "typ")? })
+    }
+}
+
+/// One strict object without the parameters no token may have.
+fn parameters(bytes: &[u8]) -> Result<Map<String, Value>, Refusal> {
+    let text = json::text(bytes).map_err(|_| malformed("the header is not UTF-8"))?;
+    let Ok(Value::Object(header)) = json::value(text) else {
+        return Err(malformed("the header is not one strict JSON object"));
+    };
+    if let Some((_, note)) = REFUSED.iter().find(|(name, _)| header.contains_key(*name)) {
+        return Err(malformed(note));
+    }
+    // A token inside this token would be judged by no one.
+    match header.contains_key("cty") {
+        true => Err(Refusal::new(Reason::TokenType, "the header has `cty`")),
+        false => Ok(header),
     }
 }
 
@@ -83,9 +104,16 @@ impl Header {
 /// - `crit`: [RFC 7515 §4.1.11](https://www.rfc-editor.org/rfc/rfc7515#section-4.1.11), we understand no extension.
 /// - `b64`: [RFC 7797 §3](https://www.rfc-editor.org/rfc/rfc7797#section-3), the payload is always encoded.
 /// - `zip`: belongs to encryption, [RFC 7516 §4.1.3](https://www.rfc-editor.org/rfc/rfc7516#section-4.1.3).
-/// - `jwk`, `jku`, `x5u`, `x5c`: [RFC 8725 §3.10](https://www.rfc-editor.org/rfc/rfc8725#section-3.10), keys come
-///   from the issuer and never from the token.
-const REFUSED: &[&str] = &["crit", "b64", "zip", "jwk", "jku", "x5u", "x5c"];
+/// - `jku`, `x5u`, `x5c`: [RFC 8725 §3.10](https://www.rfc-editor.org/rfc/rfc8725#section-3.10), keys come from the
+///   issuer and never from the token.
+const REFUSED: &[(&str, &str)] = &[
+    ("crit", "the header has `crit`"),
+    ("b64", "the header has `b64`"),
+    ("zip", "the header has `zip`"),
+    ("jku", "the header has `jku`"),
+    ("x5u", "the header has `x5u`"),
+    ("x5c", "the header has `x5c`"),
+];
 
 fn string(header: &Map<String, Value>, name: &str) -> Result<Option<String>, Refusal> {
     match header.get(name) {
@@ -106,7 +134,7 @@ mod tests {
 
     fn parse(header: &str) -> Result<Header, Reason> {
         let token = format!("{}.{}.AA", encode(header.as_bytes()), encode(b"{}"));
-        Untrusted::parse(&token).map(|token| token.header).map_err(|refusal| refusal.reason)
+        Compact::parse(&token).and_then(|token| token.header()).map_err(|refusal| refusal.reason)
     }
 
     #[test]
@@ -161,7 +189,7 @@ mod tests {
             format!("{header}.e3 0.AA"),
             format!("{header}.e30.{long}"),
         ] {
-            let refused = Untrusted::parse(&token).unwrap_err().reason;
+            let refused = Compact::parse(&token).unwrap_err().reason;
             assert_eq!(refused, Reason::TokenMalformed, "{token}");
         }
     }
