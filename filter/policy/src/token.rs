@@ -1,13 +1,26 @@
 //! From the text of a token to [`Verified`]: the steps of
 //! [RFC 7519 §7.2](https://www.rfc-editor.org/rfc/rfc7519#section-7.2) in their order.
 //!
-//! text → header → issuer and key → signature → claims. A step sees nothing an earlier one has not let through.
+//! text → header → issuer and key → signature → claims → this server, now. A step sees nothing an earlier one has not let
+//! through. The steps up to the claims are taken once for each token, the last one on every request.
 
 pub mod alg;
+pub mod cache;
+pub mod chain;
 pub mod claims;
+pub mod confirmation;
+pub mod dpop;
+mod es384;
 pub mod jwk;
 pub mod jws;
+pub mod native;
+pub mod prover;
+pub mod status;
+pub mod svid;
 pub mod typ;
+pub mod verifier;
+
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,37 +28,49 @@ use sha2::{Digest as _, Sha256};
 
 pub use alg::Algorithm;
 pub use jwk::KeySet;
+pub use prover::{Outcome, Prover};
 
 use crate::denial::Reason;
-use crate::keys::{Keys, Lookup};
-use crate::policy::{Issuer, Policy, Server};
 use crate::secret::Secret;
-use crate::time::Time;
 use claims::Claims;
-use jws::Untrusted;
 
-/// A token that was proved for one server. Only [`verify`] makes one.
+/// A token that was proved, and is good for one server now. Only [`Prover::prove`] makes one.
 #[derive(Clone, Debug)]
-pub struct Verified {
-    issuer: String,
-    claims: Claims,
-    digest: String,
+pub struct Verified(Arc<Proved>);
+
+/// A token whose signature holds, whoever it is for.
+#[derive(Debug)]
+pub(crate) struct Proved {
+    /// Its `iss`, or its trust domain.
+    pub(crate) issuer: String,
+    /// The issuer's name in the policy.
+    pub(crate) name: String,
+    pub(crate) claims: Claims,
+    /// SHA-256 of the token.
+    pub(crate) digest: [u8; 32],
+    /// Which key set of the issuer it was proved with.
+    pub(crate) edition: u64,
 }
 
 impl Verified {
     /// The issuer, as in `iss`.
     pub fn issuer(&self) -> &str {
-        &self.issuer
+        &self.0.issuer
     }
 
     /// What the token says.
     pub fn claims(&self) -> &Claims {
-        &self.claims
+        &self.0.claims
     }
 
-    /// The token's SHA-256 in lower-case hex, for the record.
-    pub fn digest(&self) -> &str {
-        &self.digest
+    /// The token's SHA-256: in hex how records name it, in base64url how proofs do.
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.0.digest
+    }
+
+    /// The issuer's name in the policy.
+    pub(crate) fn authority(&self) -> &str {
+        &self.0.name
     }
 }
 
@@ -65,58 +90,9 @@ impl Refusal {
     }
 }
 
-/// What became of a token.
-#[derive(Debug)]
-pub enum Outcome {
-    /// It holds.
-    Proved(Box<Verified>),
-    /// It does not.
-    Refused(Refusal),
-    /// The keys of this issuer, by its name in the policy, have to be there first.
-    Waits(String),
-}
-
-/// Proves `token` for `server` with the keys there are at `now`.
-pub fn verify(token: &str, server: &Server, policy: &Policy, keys: &mut Keys, now: Time) -> Outcome {
-    match judge(token, server, policy, keys, now) {
-        Ok(outcome) => outcome,
-        Err(refusal) => Outcome::Refused(refusal),
-    }
-}
-
-fn judge(token: &str, server: &Server, policy: &Policy, keys: &mut Keys, now: Time) -> Result<Outcome, Refusal> {
-    let untrusted = Untrusted::parse(token)?;
-    let issuer = issuer(&untrusted, server, policy)?;
-    let algorithm = untrusted.header.algorithm;
-    if !issuer.algorithms.contains(&algorithm) {
-        return Err(Refusal::new(Reason::TokenAlgorithm, "the issuer does not use this algorithm"));
-    }
-    issuer.typ.check(untrusted.header.typ.as_deref())?;
-    let key = match keys.find(issuer, untrusted.header.key.as_deref(), algorithm, now) {
-        Lookup::Found(key) => key,
-        Lookup::Waits => return Ok(Outcome::Waits(issuer.name.clone())),
-        Lookup::Unknown => return Err(Refusal::new(Reason::TokenKeyUnknown, "no key of the issuer fits")),
-        Lookup::Unavailable => return Err(Refusal::new(Reason::KeysUnavailable, "the issuer's keys never loaded")),
-    };
-    if !key.verifier().accepts(&untrusted.signature, untrusted.signed.as_bytes()) {
-        return Err(Refusal::new(Reason::TokenSignature, "the signature does not hold"));
-    }
-    let claims = Claims::parse(&untrusted.payload, issuer, server, now)?;
-    let digest = digest(&Secret::new(token));
-    Ok(Outcome::Proved(Box::new(Verified { issuer: issuer.identifier.clone(), claims, digest })))
-}
-
-/// The issuer a token claims, if this server accepts it.
-fn issuer<'p>(token: &Untrusted<'_>, server: &Server, policy: &'p Policy) -> Result<&'p Issuer, Refusal> {
-    let claimed = claims::issuer(&token.payload)?;
-    let accepted = server.issuers.iter().filter_map(|name| policy.issuer(name));
-    let mut matching = accepted.filter(|issuer| issuer.identifier == claimed);
-    matching.next().ok_or(Refusal::new(Reason::TokenIssuer, "this server does not accept the issuer"))
-}
-
-/// A token's SHA-256 in lower-case hex: how records name it.
-pub fn digest(token: &Secret) -> String {
-    hex(&Sha256::digest(token.reveal()))
+/// A token's SHA-256.
+pub fn digest(token: &Secret) -> [u8; 32] {
+    Sha256::digest(token.reveal()).into()
 }
 
 /// Strict base64url: no padding, no white space, no stray bits.

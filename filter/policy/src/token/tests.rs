@@ -10,8 +10,8 @@ const HEADER: &str = r#"{"alg":"EdDSA","kid":"k1","typ":"at+jwt"}"#;
 fn verdict(token: &str) -> Result<Verified, Reason> {
     let policy = policy();
     let server = policy.server("crm").unwrap();
-    match verify(token, server, &policy, &mut Keys::default(), NOW) {
-        Outcome::Proved(verified) => Ok(*verified),
+    match Prover::default().prove(&Secret::new(token), server, &policy, NOW, NOW) {
+        Outcome::Proved(verified) => Ok(verified),
         Outcome::Refused(refusal) => Err(refusal.reason),
         Outcome::Waits(issuer) => panic!("waits for {issuer}"),
     }
@@ -29,12 +29,13 @@ fn with(name: &str, value: Value) -> Result<Verified, Reason> {
 
 #[test]
 fn a_sound_token_says_who_acts_for_whom() {
-    let verified = verdict(&token(&claims())).unwrap();
+    let token = token(&claims());
+    let verified = verdict(&token).unwrap();
     let said = verified.claims();
     assert_eq!((said.agent.as_str(), said.subject.as_str()), ("agent-7", "alice"));
     assert_eq!((said.scopes.to_string().as_str(), said.id.as_deref()), ("crm:read", Some("t1")));
     assert_eq!(verified.issuer(), ISSUER);
-    assert_eq!(verified.digest().len(), 64);
+    assert_eq!(verified.digest(), &digest(&Secret::new(token)));
 }
 
 #[test]
@@ -109,7 +110,6 @@ fn the_token_has_to_be_for_this_moment() {
         (Some(Reason::TokenMalformed), "nbf", json!(true)),
         (Some(Reason::TokenNotYetValid), "iat", json!(now + 31)),
         (Some(Reason::TokenLifetime), "iat", json!(now - 3600)),
-        (None, "iat", Value::Null),
     ] {
         assert_eq!(with(name, value.clone()).err(), verdict, "{name} {value}");
     }
@@ -135,18 +135,34 @@ fn claims_are_read_strictly() {
     assert_eq!(verdict(&sign(HEADER, "[]", 1)).unwrap_err(), Reason::TokenMalformed);
     assert_eq!(with("scope", json!(["crm:read"])).unwrap().claims().scopes.to_string(), "crm:read");
     assert!(with("scope", Value::Null).unwrap().claims().scopes.is_empty());
-    assert_eq!(with("sub", Value::Null).unwrap().claims().subject, "agent-7");
+}
+
+#[test]
+fn an_at_jwt_is_complete() {
+    for name in ["sub", "jti", "iat"] {
+        assert_eq!(with(name, Value::Null).unwrap_err(), Reason::TokenMalformed, "{name}");
+    }
+    let mut json = policy_json();
+    json["issuers"]["corp"]["typ"] = json!("any");
+    let policy = crate::config::read(json).unwrap();
+    let mut claims = claims();
+    for name in ["sub", "jti", "iat"] {
+        claims.as_object_mut().unwrap().remove(name);
+    }
+    let token = Secret::new(token(&claims));
+    match Prover::default().prove(&token, policy.server("crm").unwrap(), &policy, NOW, NOW) {
+        Outcome::Proved(verified) => assert_eq!(verified.claims().subject, "agent-7"),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
 fn the_chain_is_read_current_actor_first() {
     let chain = json!({ "sub": "planner", "exp": 1, "act": { "sub": "researcher" } });
-    assert_eq!(with("act", chain).unwrap().claims().chain, ["planner", "researcher"]);
-    for broken in [json!("planner"), json!({}), json!({ "sub": 1 }), json!({ "sub": "a", "act": [] }), json!([])] {
-        assert_eq!(with("act", broken.clone()).unwrap_err(), Reason::ChainMalformed, "{broken}");
-    }
-    let deep = (0..17).fold(json!({ "sub": "x" }), |inner, _| json!({ "sub": "x", "act": inner }));
-    assert_eq!(with("act", deep).unwrap_err(), Reason::ChainTooDeep);
+    let verified = with("act", chain).unwrap();
+    assert_eq!(verified.claims().chain.names().collect::<Vec<_>>(), ["planner", "researcher"]);
+    assert_eq!(with("act", json!([])).unwrap_err(), Reason::ChainMalformed);
+    assert_eq!(with("may_act", json!([])).unwrap_err(), Reason::ChainMalformed);
 }
 
 #[test]
@@ -157,6 +173,7 @@ fn an_issuer_the_server_does_not_name_is_refused() {
     let policy = crate::config::read(json).unwrap();
     let mut claims = claims();
     claims["iss"] = json!("https://other.example.test");
-    let outcome = verify(&token(&claims), policy.server("crm").unwrap(), &policy, &mut Keys::default(), NOW);
+    let token = Secret::new(token(&claims));
+    let outcome = Prover::default().prove(&token, policy.server("crm").unwrap(), &policy, NOW, NOW);
     assert!(matches!(outcome, Outcome::Refused(Refusal { reason: Reason::TokenIssuer, .. })));
 }

@@ -1,0 +1,280 @@
+//! Proves tokens with the keys, lists and earlier proofs there are.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::cache::{Cache, Tally};
+use super::claims::{Claims, Origin};
+use super::jws::{Compact, Header};
+use super::native::{self, Native};
+use super::status::{self, List};
+use super::{Proved, Refusal, Verified, digest, svid};
+use crate::denial::Reason;
+use crate::fetch::{Answer, Document, Fetch};
+use crate::keys::{Health, Keys, Lookup};
+use crate::lists::{self, Lists};
+use crate::policy::{Issuer, Policy, Profile, Server};
+use crate::secret::Secret;
+use crate::time::Time;
+use crate::token::typ::Typ;
+
+/// How often ended tokens are dropped from the cache.
+const SWEEP: Duration = Duration::from_secs(30);
+
+/// What became of a token.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It holds.
+    Proved(Verified),
+    /// It does not.
+    Refused(Refusal),
+    /// Keys or lists of this issuer, by its name in the policy, have to be there first.
+    Waits(String),
+}
+
+/// Everything it takes to prove tokens, besides the policy and the time.
+#[derive(Debug)]
+pub struct Prover {
+    keys: Keys,
+    lists: Lists,
+    cache: Cache,
+    native: Native,
+    swept: Time,
+}
+
+impl Default for Prover {
+    fn default() -> Self {
+        Self::new(native::absent, 0)
+    }
+}
+
+impl Prover {
+    /// Without keys yet; `native` checks signatures where it can, `seed` spreads the fetches of many workers.
+    pub fn new(native: Native, seed: u64) -> Self {
+        Self { keys: Keys::new(seed), lists: Lists::default(), cache: Cache::default(), native, swept: Time::default() }
+    }
+
+    /// Proves `token`, which came at `since`, for `server` at `now`.
+    pub fn prove(&mut self, token: &Secret, server: &Server, policy: &Policy, since: Time, now: Time) -> Outcome {
+        self.judge(token, server, policy, since, now).unwrap_or_else(Outcome::Refused)
+    }
+
+    /// The host's check of signatures.
+    pub fn native(&self) -> Native {
+        self.native
+    }
+
+    fn judge(
+        &mut self,
+        token: &Secret,
+        server: &Server,
+        policy: &Policy,
+        since: Time,
+        now: Time,
+    ) -> Result<Outcome, Refusal> {
+        let Self { keys, cache, .. } = self;
+        let known = cache.find(token.reveal(), |proved| keys.edition(policy.issuer(&proved.name)?, now));
+        let proved = match known {
+            Some(proved) => proved,
+            None => match self.signature(token, server, policy, since, now)? {
+                Signature::Holds(proved) => proved,
+                Signature::Waits(issuer) => return Ok(Outcome::Waits(issuer)),
+            },
+        };
+        let issuer = accepted(server, policy).find(|issuer| issuer.name == proved.name).ok_or_else(foreign)?;
+        proved.claims.fit(issuer, server, now)?;
+        if self.listed(issuer, &proved.claims, now)? {
+            return Ok(Outcome::Waits(issuer.name.clone()));
+        }
+        Ok(Outcome::Proved(Verified(proved)))
+    }
+
+    /// Takes a token apart, checks its signature and reads its claims.
+    fn signature(
+        &mut self,
+        token: &Secret,
+        server: &Server,
+        policy: &Policy,
+        since: Time,
+        now: Time,
+    ) -> Result<Signature, Refusal> {
+        let compact = Compact::parse(token.reveal())?;
+        let header = compact.header()?;
+        let issuer = issuer(&compact, server, policy)?;
+        if !self.proves(&compact, &header, issuer, since, now)? {
+            return Ok(Signature::Waits(issuer.name.clone()));
+        }
+        let claims = Claims::parse(&compact.payload, issuer, now)?;
+        let proved = Arc::new(Proved {
+            issuer: issuer.identifier.clone(),
+            name: issuer.name.clone(),
+            claims,
+            digest: digest(token),
+            edition: self.keys.edition(issuer, now).unwrap_or_default(),
+        });
+        self.cache.keep(token, &proved);
+        Ok(Signature::Holds(proved))
+    }
+
+    /// Checks header and signature against the issuer's keys; `false` when the keys have to be fetched first.
+    fn proves(
+        &mut self,
+        compact: &Compact<'_>,
+        header: &Header,
+        issuer: &Issuer,
+        since: Time,
+        now: Time,
+    ) -> Result<bool, Refusal> {
+        if !issuer.algorithms.contains(&header.algorithm) {
+            return Err(Refusal::new(Reason::TokenAlgorithm, "the issuer does not use this algorithm"));
+        }
+        match &issuer.profile {
+            Profile::AccessToken => issuer.typ.check(header.typ.as_deref())?,
+            Profile::JwtSvid { .. } => svid::header(&compact.parameters)?,
+        }
+        signed(&mut self.keys, self.native, compact, header, issuer, since, now)
+    }
+
+    /// Looks the token up in its issuer's status list; `true` when that has to be fetched first.
+    fn listed(&mut self, issuer: &Issuer, claims: &Claims, now: Time) -> Result<bool, Refusal> {
+        let (Some(option), Some(listing)) = (&issuer.status, &claims.listing) else {
+            return Ok(false);
+        };
+        match self.lists.find(issuer, listing, option.max_age, now) {
+            lists::Lookup::Judged(verdict) => verdict.map(|()| false),
+            lists::Lookup::Waits => Ok(true),
+            lists::Lookup::Unavailable => {
+                Err(Refusal::new(Reason::RevocationStale, "the issuer's status list cannot be had"))
+            }
+        }
+    }
+
+    /// Has the keys of all issuers fetched by the next [`tick`](Self::tick), before a token asks for them.
+    pub fn warm(&mut self, policy: &Policy) {
+        self.keys.warm(policy);
+    }
+
+    /// Keeps keys fresh, and drops what has ended.
+    pub fn tick(&mut self, now: Time) {
+        self.keys.tick(now);
+        if now.since(self.swept) >= SWEEP {
+            self.swept = now;
+            self.cache.sweep(now);
+        }
+    }
+
+    /// Whether some document has to be fetched.
+    pub fn wants(&self) -> bool {
+        self.keys.wants() || self.lists.wants()
+    }
+
+    /// Takes what has to be fetched now, each document once.
+    pub fn wanted(&mut self, policy: &Policy) -> Vec<Fetch> {
+        let mut wanted = self.keys.wanted(policy);
+        wanted.extend(self.lists.wanted(policy));
+        wanted
+    }
+
+    /// Takes in what a fetch brought; the error says why the document was not renewed.
+    pub fn arrived(
+        &mut self,
+        document: &Document,
+        answer: &Answer<'_>,
+        policy: &Policy,
+        now: Time,
+    ) -> Result<(), String> {
+        match document {
+            Document::Keys(name) => match policy.issuer(name) {
+                Some(issuer) => self.keys.arrived(issuer, answer, now).map_err(|bad| bad.to_string()),
+                None => Ok(()),
+            },
+            Document::Statuses(name, place) => match policy.issuer(name) {
+                Some(issuer) => self.statuses(issuer, place, answer, now).map_err(str::to_owned),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// Proves a status list token with its issuer's keys and takes it in.
+    ///
+    /// [draft-ietf-oauth-status-list §5.1](https://datatracker.ietf.org/doc/html/draft-ietf-oauth-status-list#section-5.1)
+    fn statuses(&mut self, issuer: &Issuer, place: &str, answer: &Answer<'_>, now: Time) -> Result<(), &'static str> {
+        let Self { keys, lists, native, .. } = self;
+        let prove = |token: &str| {
+            let compact = Compact::bounded(token, status::SIZE)?;
+            let header = compact.header()?;
+            Typ::new("statuslist+jwt").check(header.typ.as_deref())?;
+            if !issuer.algorithms.contains(&header.algorithm) {
+                return Err(Refusal::new(Reason::TokenAlgorithm, "is signed with another algorithm"));
+            }
+            // A list is fetched after a token was proved, so the keys are there; one that is not waits for its next turn.
+            match signed(keys, *native, &compact, &header, issuer, now, now)? {
+                true => List::read(&compact.payload, place, now),
+                false => Err(Refusal::new(Reason::KeysUnavailable, "is signed with a key that is not known yet")),
+            }
+        };
+        lists.arrived((issuer, place), answer, prove, now)
+    }
+
+    /// How the keys of the issuers in use are.
+    pub fn health(&mut self, now: Time) -> Vec<Health> {
+        self.keys.health(now)
+    }
+
+    /// Hits and misses of the cache since the last time.
+    pub fn tally(&mut self) -> Tally {
+        self.cache.tally()
+    }
+}
+
+enum Signature {
+    Holds(Arc<Proved>),
+    Waits(String),
+}
+
+/// Checks a signature with the key its header names; `false` when the keys have to be fetched first.
+fn signed(
+    keys: &mut Keys,
+    native: Native,
+    compact: &Compact<'_>,
+    header: &Header,
+    issuer: &Issuer,
+    since: Time,
+    now: Time,
+) -> Result<bool, Refusal> {
+    let key = match keys.find(issuer, header.key.as_deref(), header.algorithm, since, now) {
+        Lookup::Found(key) => key,
+        Lookup::Waits => return Ok(false),
+        Lookup::Unknown => return Err(Refusal::new(Reason::TokenKeyUnknown, "no key of the issuer fits")),
+        Lookup::Unavailable => {
+            return Err(Refusal::new(Reason::KeysUnavailable, "the issuer's keys never loaded"));
+        }
+    };
+    match key.verifier().accepts(&compact.signature, compact.signed.as_bytes(), native) {
+        true => Ok(true),
+        false => Err(Refusal::new(Reason::TokenSignature, "the signature does not hold")),
+    }
+}
+
+/// The issuer a token claims, if this server accepts it: by `iss`, else by the trust domain of `sub`.
+fn issuer<'p>(compact: &Compact<'_>, server: &Server, policy: &'p Policy) -> Result<&'p Issuer, Refusal> {
+    let origin = Origin::read(&compact.payload)?;
+    let by_name = accepted(server, policy)
+        .filter(|issuer| issuer.profile == Profile::AccessToken)
+        .find(|issuer| origin.issuer.as_ref() == Some(&issuer.identifier));
+    let by_domain = || {
+        let id = origin.subject.as_deref()?;
+        accepted(server, policy)
+            .filter(|issuer| issuer.profile != Profile::AccessToken)
+            .find(|issuer| svid::within(id, &issuer.identifier))
+    };
+    by_name.or_else(by_domain).ok_or_else(foreign)
+}
+
+fn accepted<'p>(server: &Server, policy: &'p Policy) -> impl Iterator<Item = &'p Issuer> {
+    server.issuers.iter().filter_map(|name| policy.issuer(name))
+}
+
+fn foreign() -> Refusal {
+    Refusal::new(Reason::TokenIssuer, "this server does not accept the issuer")
+}
