@@ -4,7 +4,7 @@ use crate::denial::{Denial, Reason};
 use crate::mcp::{Call, Target};
 use crate::policy::Server;
 use crate::scope::Scopes;
-use crate::token::Verified;
+use crate::sender::Bound;
 
 /// Leave to forward one request. Only [`decide`] gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +25,10 @@ impl Permit {
     }
 }
 
-/// Judges `call` on `server` for the principal of `verified`. What no rule permits is denied.
-pub fn decide(server: &Server, verified: &Verified, call: &Call) -> Result<Permit, Denial> {
+/// Judges `call` on `server` for the principal of `bound`. What no rule permits is denied.
+pub fn decide(server: &Server, bound: &Bound, call: &Call) -> Result<Permit, Denial> {
+    let claims = bound.verified().claims();
+    server.delegation.judge(&claims.chain)?;
     let tool = match &call.target {
         Target::Session => return Ok(Permit { scopes: Scopes::default(), credential: None }),
         Target::Unknown => return Err(Denial::new(Reason::MethodUnknown, "no rule for the method")),
@@ -36,7 +38,7 @@ pub fn decide(server: &Server, verified: &Verified, call: &Call) -> Result<Permi
         let denial = Denial::new(Reason::ToolUnknown, "no rule for the tool");
         return Err(Denial { tool: Some(tool.clone()), ..denial });
     };
-    if !verified.claims().scopes.cover(&rule.scopes) {
+    if !claims.scopes.cover(&rule.scopes) {
         let denial = Denial::new(Reason::ScopeMissing, format!("needs `{}`", rule.scopes));
         return Err(Denial { tool: Some(tool.clone()), required: rule.scopes.clone(), ..denial });
     }

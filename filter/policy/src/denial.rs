@@ -23,6 +23,14 @@ pub enum Challenge {
     InvalidToken,
     /// `insufficient_scope`: the same token with more scopes would do.
     InsufficientScope,
+    /// `invalid_dpop_proof`: the same token with another proof would do.
+    ///
+    /// [RFC 9449 §7.1](https://www.rfc-editor.org/rfc/rfc9449#section-7.1)
+    InvalidProof,
+    /// `use_dpop_nonce`: the same token with a proof that holds this nonce would do.
+    ///
+    /// [RFC 9449 §9](https://www.rfc-editor.org/rfc/rfc9449#section-9)
+    UseNonce,
 }
 
 /// One row of the table.
@@ -83,6 +91,14 @@ table! {
     TokenKeyUnknown token_key_unknown 401 InvalidToken -31001 "the access token's key is not known";
     /// Valid for longer than allowed.
     TokenLifetime token_lifetime 401 InvalidToken -31001 "the access token lives too long";
+    /// Bound to another sender, or not bound where it has to be.
+    SenderUnbound sender_unbound 401 InvalidToken -31001 "the access token is not bound to its sender as it has to be";
+    /// The proof of its sender does not hold.
+    SenderProofInvalid sender_proof_invalid 401 InvalidProof -31001 "the proof of possession is not valid";
+    /// The proof of its sender lacks the server's nonce.
+    SenderNonce sender_nonce 401 UseNonce -31001 "the proof of possession needs the server's nonce";
+    /// Taken back by its issuer.
+    Revoked revoked 401 InvalidToken -31001 "the access token was revoked";
     /// A scope is missing.
     ScopeMissing scope_missing 403 InsufficientScope -31001 "the access token lacks a scope this call needs";
     /// The tool is not in the policy.
@@ -91,6 +107,10 @@ table! {
     MethodUnknown method_unknown 403 Silent -31001 "the method is not permitted";
     /// The chain of actors is too long.
     ChainTooDeep chain_too_deep 403 Silent -31001 "the delegation chain is too deep";
+    /// An actor of the chain is not accepted here.
+    ChainActor chain_actor 403 Silent -31001 "an actor of the delegation chain is not accepted here";
+    /// An actor stands twice in the chain.
+    ChainLoop chain_loop 403 Silent -31001 "the delegation chain has a loop";
     /// The chain of actors cannot be read.
     ChainMalformed chain_malformed 403 Silent -31001 "the delegation chain is malformed";
     /// No server of the policy matches.
@@ -109,6 +129,8 @@ table! {
     RequestTooLarge request_too_large 413 Silent -32600 "the request body is too large";
     /// The issuer's keys cannot be had.
     KeysUnavailable keys_unavailable 503 Silent -31003 "the token cannot be checked now";
+    /// Whether the token was revoked cannot be known.
+    RevocationStale revocation_stale 503 Silent -31003 "whether the token was revoked cannot be known now";
     /// The broker cannot be reached, or does not answer as it should.
     BrokerUnavailable broker_unavailable 503 Silent -31003 "no credential can be issued now";
     /// The call could not be recorded.

@@ -8,28 +8,34 @@
 //!                                      │
 //! headers, body, keys ──▶ Stream ──────┤
 //!                           │          ▼
-//!                           │   token ──▶ Verified ─┐
-//!                           │   mcp   ──▶ Message  ─┼─▶ decide ──▶ Permit | Denial
-//!                           ▼                       │
-//!                        Effects ◀──────────────────┘
+//!                           │   token ─▶ Verified ─▶ sender ─▶ Bound ─┐
+//!                           │   mcp   ─▶ Call ───────────────────────┼─▶ decide ──▶ Permit | Denial
+//!                           ▼                                        │
+//!                        Effects ◀───────────────────────────────────┘
 //! ```
 
 pub mod challenge;
 pub mod config;
 pub mod decide;
 pub mod denial;
+pub mod fetch;
 pub mod headers;
 pub mod json;
 pub mod keys;
+pub mod lists;
 pub mod mcp;
 pub mod metadata;
+pub mod nonce;
 pub mod outbox;
+pub mod pattern;
 pub mod policy;
+pub mod replay;
 pub mod reply;
 pub mod resource;
 pub mod rules;
 pub mod scope;
 pub mod secret;
+pub mod sender;
 pub mod stream;
 pub mod time;
 pub mod token;

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::pattern::Pattern;
 use crate::rules::Rules;
 use crate::scope::Scopes;
 use crate::token::Algorithm;
-use crate::token::jwk::KeySet;
+use crate::token::chain::Delegation;
+use crate::token::dpop::Demand;
+use crate::token::jwk::{BadKeySet, KeySet, Reading, Usage};
 use crate::token::typ::Typ;
 
 pub use crate::resource::{Match, Resource};
@@ -56,10 +59,17 @@ impl Policy {
         self.servers().find(|server| server.matches.covers(host, path))
     }
 
-    /// The same policy with other keys for one issuer; `false` when it names none.
-    pub fn pin(&mut self, issuer: &str, keys: KeySet) -> bool {
-        let found = self.issuers.get_mut(issuer);
-        found.map(|issuer| issuer.keys = KeySource::Inline(keys)).is_some()
+    /// Puts other keys in the place of one issuer's; `false` when there is no such issuer.
+    pub fn pin(&mut self, issuer: &str, document: &[u8]) -> Result<bool, BadKeySet> {
+        let Some(issuer) = self.issuers.get_mut(issuer) else {
+            return Ok(false);
+        };
+        let keys = KeySet::parse(document, issuer.reading())?;
+        if !matches!(&issuer.keys, KeySource::Inline(old) if *old == keys) {
+            issuer.edition = issuer.edition.saturating_add(1);
+        }
+        issuer.keys = KeySource::Inline(keys);
+        Ok(true)
     }
 }
 
@@ -68,10 +78,14 @@ impl Policy {
 pub struct Issuer {
     /// Its name in the policy.
     pub name: String,
-    /// Its `iss`.
+    /// Its `iss`; for JWT-SVIDs the trust domain, as `spiffe://name`.
     pub identifier: String,
+    /// What kind of token it issues.
+    pub profile: Profile,
     /// Its public keys.
     pub keys: KeySource,
+    /// Counts how often its keys were replaced.
+    pub(crate) edition: u64,
     /// The algorithms it signs with.
     pub algorithms: Vec<Algorithm>,
     /// The type its access tokens carry.
@@ -84,6 +98,48 @@ pub struct Issuer {
     pub clock_skew: Duration,
     /// The longest accepted lifetime.
     pub max_token_lifetime: Duration,
+    /// Whom its tokens may come from, by SPIFFE ID; from anyone when there is no list.
+    pub workloads: Vec<Pattern>,
+    /// Whether its status lists are asked.
+    pub status: Option<Status>,
+}
+
+impl Issuer {
+    /// How its keys are read.
+    pub fn reading(&self) -> Reading<'_> {
+        Reading { accepted: &self.algorithms, usage: self.profile.usage() }
+    }
+}
+
+/// A kind of token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// An OAuth access token.
+    AccessToken,
+    /// A SPIFFE JWT-SVID, with the scopes that workloads are granted.
+    JwtSvid {
+        /// Who is granted what.
+        grants: Vec<(Pattern, Scopes)>,
+    },
+}
+
+impl Profile {
+    /// What the keys are for that sign such tokens.
+    pub fn usage(&self) -> Usage {
+        match self {
+            Self::AccessToken => Usage::Signature,
+            Self::JwtSvid { .. } => Usage::JwtSvid,
+        }
+    }
+}
+
+/// How an issuer's status lists are had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Through which Envoy cluster.
+    pub cluster: String,
+    /// How old a list may be.
+    pub max_age: Duration,
 }
 
 /// Where an issuer's keys come from.
@@ -137,10 +193,57 @@ pub struct Server {
     pub issuers: Vec<String>,
     /// The audiences of which a token must carry one.
     pub audiences: Vec<String>,
+    /// How tokens have to be bound to their sender.
+    pub sender: Sender,
+    /// What it asks of DPoP proofs.
+    pub dpop: Demand,
+    /// Whom requests may come from, by SPIFFE ID; from anyone when there is no list.
+    pub workloads: Vec<Pattern>,
+    /// Which chains of actors it accepts.
+    pub delegation: Delegation,
     /// Its tools.
     pub tools: Rules,
     /// The largest request body, in bytes.
     pub limit: usize,
+}
+
+impl Server {
+    /// The public URL of a request to `path`: the resource itself, or a place below its prefix.
+    pub fn public(&self, path: &str) -> String {
+        match self.matches.is_one() {
+            true => self.resource.as_str().to_owned(),
+            false => format!("{}{path}", self.resource.origin()),
+        }
+    }
+}
+
+/// How a token has to be bound to its sender. A token that is bound is always checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// It need not be.
+    Bearer,
+    /// To a key, proved by DPoP.
+    Dpop,
+    /// To a client certificate.
+    Mtls,
+    /// To either of the two.
+    Bound,
+}
+
+impl Sender {
+    /// The words for it in the policy.
+    pub const NAMES: &'static [&'static str] = &["bearer", "dpop", "mtls", "bound"];
+
+    /// Reads the policy's word for it.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "bearer" => Self::Bearer,
+            "dpop" => Self::Dpop,
+            "mtls" => Self::Mtls,
+            "bound" => Self::Bound,
+            _ => return None,
+        })
+    }
 }
 
 /// What one tool asks for.

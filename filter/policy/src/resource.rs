@@ -75,6 +75,11 @@ impl Match {
         host == self.host || bare.is_some_and(|(name, _)| name == self.host)
     }
 
+    /// Whether it is one path only.
+    pub fn is_one(&self) -> bool {
+        matches!(self.path, Paths::Only(_))
+    }
+
     /// Whether a request to `host` for `path` (without query) is meant.
     pub fn covers(&self, host: &str, path: &str) -> bool {
         let path = match &self.path {

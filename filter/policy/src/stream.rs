@@ -1,13 +1,14 @@
 //! One HTTP stream as a state machine: [`Input`]s and the time in, [`Effect`]s out.
 //!
 //! ```text
-//! Opened ─headers─▶ Proving ─keys─▶ Reading ─body─▶ Minting ─credential─▶ Forwarded
-//!    └──────────────────┴───────────────┴──────────────┴── denial ─────▶ Ended
+//! Opened ─headers─▶ Proving ─keys─▶ Binding ─peer, proof─▶ Reading ─body─▶ Minting ─credential─▶ Forwarded
+//!    └──────────────────┴──────────────┴──────────────────────┴───────────────┴── denial ─────▶ Ended
 //! ```
 //!
 //! A state is left once. While [`Stream::holds`] is true every callback of the shell has to pause the request;
 //! [`Effect::Forward`] comes at most once and only with a [`Permit`].
 
+mod admit;
 mod effect;
 mod gate;
 mod request;
@@ -22,9 +23,11 @@ use crate::headers::Headers;
 use crate::mcp::{Call, Era, Flaw, Target};
 use crate::metadata;
 use crate::policy::{Policy, Server};
+use crate::replay::Claim;
 use crate::secret::Secret;
+use crate::sender::{Bound, Peer, Pending, Scheme};
 use crate::time::Time;
-use crate::token::{self, Outcome, Verified};
+use crate::token::Verified;
 use crate::wire::audit::Record;
 use crate::wire::exchange::{self, Response, ToolCall};
 use request::Request;
@@ -55,6 +58,10 @@ pub enum Input<'a> {
     Body(Option<&'a [u8]>),
     /// The fetch this stream waited for is over, whatever it brought.
     KeysSettled,
+    /// The other end of the connection, as asked for by [`Effect::ReadPeer`].
+    Peer(Peer),
+    /// Whether the proof of [`Effect::Claim`] was seen for the first time.
+    Claimed(Claim),
     /// The broker's answer to [`Effect::Post`].
     Minted(Response<'a>),
     /// The upstream's status.
@@ -80,7 +87,9 @@ enum State {
     #[default]
     Opened,
     Proving(Held),
-    Reading(Held, Box<Verified>),
+    Binding(Held, Verified),
+    Claiming(Held, Pending),
+    Reading(Held, Bound),
     Minting(Held, Permit, Era),
     Forwarded {
         credential: bool,
@@ -93,7 +102,9 @@ enum State {
 struct Held {
     request: Request,
     server: String,
+    scheme: Scheme,
     token: Secret,
+    since: Time,
     size: usize,
     complete: bool,
 }
@@ -125,15 +136,11 @@ impl Stream {
         let step = match (state, input) {
             (State::Opened, Input::Headers { headers, last, random }) => self.open(headers, last, random, gate, now),
             (State::Proving(held), Input::KeysSettled) => self.prove(held, gate, now),
-            (State::Proving(held), Input::Grown { size, last }) => {
-                self.grow(held, size, last, gate).map(|held| (State::Proving(held), Vec::new()))
-            }
-            (State::Proving(held), Input::Trailers) => Ok((State::Proving(held.completed()), Vec::new())),
-            (State::Reading(held, verified), Input::Grown { size, last }) => {
-                self.grow(held, size, last, gate).map(|held| wait(held, verified))
-            }
-            (State::Reading(held, verified), Input::Trailers) => Ok(wait(held.completed(), verified)),
-            (State::Reading(held, verified), Input::Body(body)) => self.judge(held, &verified, body, gate),
+            (State::Binding(held, verified), Input::Peer(peer)) => self.bind(held, verified, &peer, gate, now),
+            (State::Claiming(held, pending), Input::Claimed(claim)) => self.claim(held, pending, claim, gate),
+            (state, Input::Grown { size, last }) => grow(state, size, last, gate),
+            (state, Input::Trailers) => Ok(complete(state)),
+            (State::Reading(held, bound), Input::Body(body)) => self.judge(held, &bound, body, gate),
             (State::Minting(held, permit, era), Input::Minted(response)) => {
                 self.mint(held, &permit, era, &response, now)
             }
@@ -172,81 +179,33 @@ impl Stream {
         };
         let server = server.name.clone();
         self.story.server(&server);
-        let token = request.token().map_err(|denial| refused(denial, &server))?;
+        let (scheme, token) = request.token().map_err(|denial| refused(denial, &server))?;
         if request.upgrades() {
             let denial = Denial::new(Reason::RequestMalformed, "the request asks for an upgrade");
             return self.refuse(denial, Some(&server));
         }
-        let held = Held { request, server, token, size: 0, complete: last };
+        let held = Held { request, server, scheme, token, since: now, size: 0, complete: last };
         self.prove(held, gate, now)
     }
 
-    /// Proves the token, or waits for the keys that takes.
-    fn prove(&mut self, held: Held, gate: &mut Gate, now: Time) -> Step {
-        let Gate { policy, keys, .. } = gate;
-        let server = server(policy, &held)?;
-        match token::verify(held.token.reveal(), server, policy, keys, now) {
-            Outcome::Proved(verified) => {
-                self.story.proved(&verified);
-                self.proved(held, verified, gate)
-            }
-            Outcome::Refused(refusal) => {
-                let denial = Denial::new(refusal.reason, refusal.note);
-                self.refuse(denial, Some(&held.server))
-            }
-            Outcome::Waits(_) => Ok((State::Proving(held), vec![Effect::AwaitKeys])),
-        }
-    }
-
-    /// Goes on with a proved token: a session's request at once, a message when its body is there.
-    fn proved(&mut self, held: Held, verified: Box<Verified>, gate: &mut Gate) -> Step {
-        let method = held.request.method.clone();
-        match method.as_str() {
-            "POST" => {
-                held.request.plain_json().map_err(|denial| refused(denial, &held.server))?;
-                Ok(wait(held, verified))
-            }
-            "GET" | "DELETE" if !held.complete || held.size > 0 => {
-                let denial = Denial::new(Reason::RequestMalformed, "a `GET` or `DELETE` has a body");
-                self.refuse(denial, Some(&held.server))
-            }
-            "GET" | "DELETE" => {
-                let call = Call::session(&method, &held.request.headers);
-                self.call(held, &verified, call, gate)
-            }
-            _ => self.refuse(Denial::new(Reason::MethodUnknown, "not `POST`, `GET` or `DELETE`"), Some(&held.server)),
-        }
-    }
-
-    fn grow(&mut self, mut held: Held, size: usize, last: bool, gate: &Gate) -> Result<Held, Box<Refused>> {
-        held.size = size;
-        held.complete |= last;
-        let limit = server(&gate.policy, &held)?.limit;
-        if size > limit {
-            let denial = Denial::new(Reason::RequestTooLarge, format!("the body is larger than {limit} bytes"));
-            return Err(refused(denial, &held.server));
-        }
-        Ok(held)
-    }
-
-    fn judge(&mut self, held: Held, verified: &Verified, body: Option<&[u8]>, gate: &mut Gate) -> Step {
+    fn judge(&mut self, held: Held, bound: &Bound, body: Option<&[u8]>, gate: &mut Gate) -> Step {
         // Anything but the whole body would be judged in place of what goes upstream.
         let Some(body) = body.filter(|body| body.len() == held.size) else {
             let denial = Denial::new(Reason::HostFailed, "the host did not hand over the whole body");
             return self.refuse(denial, Some(&held.server));
         };
         let call = Call::read(&held.request.headers, body);
-        self.call(held, verified, call, gate)
+        self.call(held, bound, call, gate)
     }
 
-    fn call(&mut self, held: Held, verified: &Verified, call: Result<Call, Flaw>, gate: &mut Gate) -> Step {
+    fn call(&mut self, held: Held, bound: &Bound, call: Result<Call, Flaw>, gate: &mut Gate) -> Step {
         let call = call.map_err(|Flaw { reason, id, note }| {
             let denial = Denial::new(reason, note);
             Box::new(Refused { denial, server: Some(held.server.clone()), id })
         })?;
         self.story.call(&call);
         let server = server(&gate.policy, &held)?;
-        let verdict = decide(server, verified, &call);
+        let verdict = decide(server, bound, &call);
         self.story.required(verdict.as_ref().map_or_else(|denial| &denial.required, Permit::scopes));
         let deny = |denial| Box::new(Refused { denial, server: Some(held.server.clone()), id: call.id.clone() });
         let permit = verdict.map_err(deny)?;
@@ -323,7 +282,10 @@ impl Stream {
         self.story.denied(&denial, gate, now);
         let server = name.as_deref().and_then(|name| gate.policy.server(name));
         let decision = &self.story.record().id;
-        let reply = denial.reply(server, id.as_deref(), decision);
+        let mut reply = denial.reply(server, id.as_deref(), decision);
+        if denial.reason == Reason::SenderNonce {
+            reply = reply.with("dpop-nonce", gate.nonce.current(now));
+        }
         let line = format!("{} {decision}: {}", denial.reason, denial.note);
         let count = Effect::Count(name.unwrap_or_else(|| "none".into()), denial.reason.name());
         let severity = if reply.status >= 500 { Severity::Operator } else { Severity::Caller };
@@ -334,7 +296,7 @@ impl Stream {
         match state {
             State::Opened | State::Ended => {}
             State::Forwarded { .. } => self.story.ended(bytes, gate, now),
-            State::Proving(_) | State::Reading(..) | State::Minting(..) => {
+            State::Proving(_) | State::Binding(..) | State::Claiming(..) | State::Reading(..) | State::Minting(..) => {
                 let denial = Denial::new(Reason::ClientGone, "the client went away");
                 self.story.denied(&denial, gate, now);
             }
@@ -343,20 +305,53 @@ impl Stream {
     }
 }
 
-impl Held {
-    fn completed(mut self) -> Self {
-        self.complete = true;
-        self
+/// Notes how large the body has become.
+fn grow(mut state: State, size: usize, last: bool, gate: &Gate) -> Step {
+    let Some(held) = state.held() else {
+        return Ok((state, Vec::new()));
+    };
+    held.size = size;
+    let limit = server(&gate.policy, held)?.limit;
+    if size > limit {
+        let denial = Denial::new(Reason::RequestTooLarge, format!("the body is larger than {limit} bytes"));
+        return Err(refused(denial, &held.server));
+    }
+    match last {
+        true => Ok(complete(state)),
+        false => Ok((state, Vec::new())),
+    }
+}
+
+/// Notes that the body has ended, and asks for it where it is waited for.
+fn complete(mut state: State) -> (State, Vec<Effect>) {
+    if let Some(held) = state.held() {
+        held.complete = true;
+    }
+    match state {
+        State::Reading(held, bound) => wait(held, bound),
+        state => (state, Vec::new()),
+    }
+}
+
+impl State {
+    /// The request, while its body is still to be judged.
+    fn held(&mut self) -> Option<&mut Held> {
+        match self {
+            Self::Proving(held) | Self::Binding(held, _) | Self::Claiming(held, _) | Self::Reading(held, _) => {
+                Some(held)
+            }
+            Self::Opened | Self::Minting(..) | Self::Forwarded { .. } | Self::Ended => None,
+        }
     }
 }
 
 /// Waits for the rest of the body, or asks for it when it is complete.
-fn wait(held: Held, verified: Box<Verified>) -> (State, Vec<Effect>) {
+fn wait(held: Held, bound: Bound) -> (State, Vec<Effect>) {
     let effects = match held.complete {
         true => vec![Effect::ReadBody(held.size)],
         false => Vec::new(),
     };
-    (State::Reading(held, verified), effects)
+    (State::Reading(held, bound), effects)
 }
 
 /// The document that describes a resource, if that is what is asked for.

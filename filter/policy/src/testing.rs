@@ -7,11 +7,13 @@ use jwt_compact::{Algorithm as _, AlgorithmSignature as _, jwk::JsonWebKey};
 use serde_json::{Value, json};
 
 use crate::config;
+use crate::nonce::Nonce;
 use crate::policy::Policy;
 use crate::secret::Secret;
 use crate::stream::Gate;
 use crate::time::Time;
-use crate::token::encode;
+use crate::token::claims::Claims;
+use crate::token::{Proved, Prover, encode};
 use crate::wire::audit::Proxy;
 
 pub(crate) const ISSUER: &str = "https://idp.example.test";
@@ -31,6 +33,24 @@ pub(crate) fn jwk() -> Value {
     let mut jwk = json!(JsonWebKey::from(&key(1).public_key()));
     jwk["kid"] = json!("k1");
     jwk
+}
+
+/// The public key of a client that signs proofs, of seed 3, and its thumbprint.
+pub(crate) fn holder() -> (Value, [u8; 32]) {
+    let public = key(3).public_key();
+    let jwk = JsonWebKey::from(&public);
+    (json!(jwk), jwk.thumbprint::<sha2::Sha256>().into())
+}
+
+/// What is known of a token of `agent` that ends `seconds` from now.
+pub(crate) fn proved(agent: &str, seconds: u64) -> Proved {
+    let policy = policy();
+    let issuer = policy.issuer("corp").unwrap();
+    let mut claims = claims();
+    claims["client_id"] = json!(agent);
+    claims["exp"] = json!(NOW.plus(Duration::from_secs(seconds)).seconds());
+    let claims = Claims::parse(claims.to_string().as_bytes(), issuer, NOW).unwrap();
+    Proved { issuer: ISSUER.into(), name: "corp".into(), claims, digest: [0; 32], edition: 0 }
 }
 
 /// A policy as JSON, for tests that change a part of it.
@@ -62,7 +82,8 @@ pub(crate) fn policy() -> Policy {
 }
 
 pub(crate) fn gate() -> Gate {
-    Gate::new(policy(), Secret::default(), Proxy { node: "test".into(), worker: None })
+    let proxy = Proxy { node: "test".into(), worker: None };
+    Gate::new(policy(), Prover::default(), Nonce::new([5; 32]), Secret::default(), proxy)
 }
 
 /// Claims every rule is content with.

@@ -1,19 +1,19 @@
 //! The rules of the policy file: raw in, [`Policy`] out, mistakes into the report.
 
+mod issuer;
+mod server;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::error::{Path, Report};
-use super::field::{Field, each, entries, list, refuse_unknown};
+use super::field::{Field, Kind, each, entries, refuse_unknown};
 use super::raw;
 use super::unit::{Size, Span};
-use crate::policy::{Audit, Broker, Client, Issuer, KeySource, Match, Policy, Resource, Rule, Server, WhenUnreachable};
-use crate::resource::Paths;
-use crate::rules::Rules;
+use crate::pattern::Pattern;
+use crate::policy::{Audit, Broker, Client, Issuer, Policy, Resource, Server, WhenUnreachable};
 use crate::scope::{Scope, Scopes};
-use crate::token::{Algorithm, KeySet, typ::Typ};
+use crate::token::svid;
 
 /// Checks a whole file.
 pub fn file(raw: raw::File, digest: String, report: &mut Report) -> Option<Policy> {
@@ -23,12 +23,13 @@ pub fn file(raw: raw::File, digest: String, report: &mut Report) -> Option<Polic
     if let Some(other) = version.required(&root.at("version"), report).filter(|version| *version != 1) {
         report.add(&root.at("version"), format!("`{other}`"), "`1`");
     }
-    let issuers = named(issuers, &root.at("issuers"), report, issuer);
+    let issuers = named(issuers, &root.at("issuers"), report, issuer::check);
     let broker =
         broker.required(&root.at("broker"), report).and_then(|raw| self::broker(raw, &root.at("broker"), report));
     let names: Vec<&str> = issuers.keys().map(String::as_str).collect();
-    let servers =
-        named(servers, &root.at("servers"), report, |raw, name, path, report| server(raw, name, &names, path, report));
+    let servers = named(servers, &root.at("servers"), report, |raw, name, path, report| {
+        server::check(raw, name, &names, path, report)
+    });
     let servers = servers.into_iter().filter_map(|(name, server)| Some((name, server?))).collect();
     overlaps(&servers, &root.at("servers"), report);
     let issuers: BTreeMap<_, _> = issuers.into_iter().filter_map(|(name, issuer)| Some((name, issuer?))).collect();
@@ -39,7 +40,7 @@ pub fn file(raw: raw::File, digest: String, report: &mut Report) -> Option<Polic
 }
 
 /// Checks each entry of a required map; a wrong one stays as `None`, so that references to it are no second error.
-fn named<R: super::field::Kind, V>(
+fn named<R: Kind, V>(
     field: Field<BTreeMap<String, Field<R>>>,
     path: &Path,
     report: &mut Report,
@@ -64,87 +65,6 @@ fn plain(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.bytes().all(legal)
 }
 
-fn issuer(raw: raw::Issuer, name: &str, path: &Path, report: &mut Report) -> Option<Issuer> {
-    let raw::Issuer {
-        issuer,
-        jwks,
-        algorithms,
-        typ,
-        agent_claim,
-        scope_claim,
-        clock_skew,
-        max_token_lifetime,
-        unknown,
-    } = raw;
-    refuse_unknown(&unknown, raw::Issuer::FIELDS, path, report);
-    let identifier = issuer.required(&path.at("issuer"), report);
-    if identifier.as_ref().is_some_and(String::is_empty) {
-        report.add(&path.at("issuer"), "an empty string", "the `iss` of its tokens");
-    }
-    let keys = jwks.required(&path.at("jwks"), report).and_then(|raw| keys(raw, &path.at("jwks"), report));
-    let algorithms = self::algorithms(algorithms, &path.at("algorithms"), report);
-    let typ = typ.optional(&path.at("typ"), report).unwrap_or_else(|| "at+jwt".into());
-    let agent_claim = agent_claim.optional(&path.at("agent_claim"), report).unwrap_or_else(|| "client_id".into());
-    let scope_claim = scope_claim.optional(&path.at("scope_claim"), report).unwrap_or_else(|| "scope".into());
-    let clock_skew = span(clock_skew, Duration::from_secs(30), &path.at("clock_skew"), report);
-    if clock_skew > Duration::from_secs(60) {
-        report.add(&path.at("clock_skew"), "more than a minute", "at most `60s`");
-    }
-    let hour = Duration::from_secs(3600);
-    let max_token_lifetime = span(max_token_lifetime, hour, &path.at("max_token_lifetime"), report);
-    Some(Issuer {
-        name: name.to_owned(),
-        identifier: identifier?,
-        keys: keys?,
-        algorithms,
-        typ: Typ::new(&typ),
-        agent_claim,
-        scope_claim,
-        clock_skew,
-        max_token_lifetime,
-    })
-}
-
-fn algorithms(field: Field<Vec<Field<String>>>, path: &Path, report: &mut Report) -> Vec<Algorithm> {
-    let names = each(field.required(path, report).unwrap_or_default(), path, report);
-    if names.is_empty() {
-        report.add(path, "no algorithm", format!("at least one of {}", list(Algorithm::NAMES)));
-    }
-    let mut read = |(index, name): (usize, &String)| {
-        let known = Algorithm::parse(name);
-        if known.is_none() {
-            let accepted = format!("one of {}", list(Algorithm::NAMES));
-            report.add(&path.item(index), format!("`{name}`"), accepted);
-        }
-        known
-    };
-    names.iter().enumerate().filter_map(&mut read).collect()
-}
-
-fn keys(raw: raw::Jwks, path: &Path, report: &mut Report) -> Option<KeySource> {
-    let raw::Jwks { keys, url, cluster, refresh, unknown } = raw;
-    refuse_unknown(&unknown, raw::Jwks::FIELDS, path, report);
-    let inline = !matches!(keys, Field::Missing);
-    let fetched = !matches!((&url, &cluster), (Field::Missing, Field::Missing));
-    if inline == fetched {
-        let found = if inline { "both `keys` and `url` or `cluster`" } else { "neither `keys` nor `url`" };
-        report.add(path, found, "either `keys`, or `url` with `cluster`");
-        return None;
-    }
-    if inline {
-        let keys: Vec<Value> = each(keys.optional(&path.at("keys"), report)?, &path.at("keys"), report);
-        let bad = |bad| report.add(&path.at("keys"), format!("a key set that {bad}"), "public JSON Web Keys");
-        return KeySet::read(&keys).map_err(bad).ok().map(KeySource::Inline);
-    }
-    let url = resource(url, &path.at("url"), report);
-    let cluster = text(cluster, &path.at("cluster"), report);
-    let refresh = span(refresh, Duration::from_secs(300), &path.at("refresh"), report);
-    if refresh < Duration::from_secs(10) {
-        report.add(&path.at("refresh"), "less than ten seconds", "at least `10s`");
-    }
-    Some(KeySource::Fetched { url: url?, cluster: cluster?, refresh })
-}
-
 fn broker(raw: raw::Broker, path: &Path, report: &mut Report) -> Option<Broker> {
     let raw::Broker { cluster, authority, timeout, client, unknown } = raw;
     refuse_unknown(&unknown, raw::Broker::FIELDS, path, report);
@@ -167,129 +87,6 @@ fn broker(raw: raw::Broker, path: &Path, report: &mut Report) -> Option<Broker> 
         Some(client) => Some(client?),
     };
     Some(Broker { cluster: cluster?, authority: authority?, timeout, client })
-}
-
-fn server(raw: raw::Server, name: &str, issuers: &[&str], path: &Path, report: &mut Report) -> Option<Server> {
-    let raw::Server { resource, r#match, protocol, issuers: accepted, audiences, tools, limits, unknown } = raw;
-    refuse_unknown(&unknown, raw::Server::FIELDS, path, report);
-    let resource = self::resource(resource, &path.at("resource"), report);
-    let matches = r#match.required(&path.at("match"), report).and_then(|raw| matching(raw, &path.at("match"), report));
-    let protocol = protocol.required(&path.at("protocol"), report);
-    if let Some(other) = protocol.filter(|protocol| protocol != "mcp") {
-        report.add(&path.at("protocol"), format!("`{other}`"), "`mcp`");
-    }
-    let accepted = references(accepted, issuers, &path.at("issuers"), report);
-    let audiences = match audiences {
-        Field::Missing => resource.iter().map(|resource| resource.as_str().to_owned()).collect(),
-        given => each(given.optional(&path.at("audiences"), report).unwrap_or_default(), &path.at("audiences"), report),
-    };
-    if audiences.is_empty() && resource.is_some() {
-        report.add(&path.at("audiences"), "no audience", "at least one, or leave it out to require `resource`");
-    }
-    let tools = self::tools(tools.optional(&path.at("tools"), report).unwrap_or_default(), &path.at("tools"), report);
-    let limit = limit(limits.optional(&path.at("limits"), report).unwrap_or_default(), &path.at("limits"), report);
-    Some(Server {
-        name: name.to_owned(),
-        resource: resource?,
-        matches: matches?,
-        issuers: accepted,
-        audiences,
-        tools,
-        limit,
-    })
-}
-
-fn matching(raw: raw::Match, path: &Path, report: &mut Report) -> Option<Match> {
-    let raw::Match { host, path: only, path_prefix: below, unknown } = raw;
-    refuse_unknown(&unknown, raw::Match::FIELDS, path, report);
-    let host = text(host, &path.at("host"), report);
-    let only = only.optional(&path.at("path"), report);
-    let below = below.optional(&path.at("path_prefix"), report);
-    let paths = match (only, below) {
-        (Some(only), None) if only.starts_with('/') && !only.contains('?') => Paths::Only(only),
-        (Some(only), None) => {
-            report.add(&path.at("path"), format!("`{only}`"), "a path that begins with `/` and has no query");
-            return None;
-        }
-        (None, Some(below)) if below.starts_with('/') && below.ends_with('/') => Paths::Below(below),
-        (None, Some(below)) => {
-            report.add(&path.at("path_prefix"), format!("`{below}`"), "a path that begins and ends with `/`");
-            return None;
-        }
-        (None, None) => {
-            report.add(path, "neither `path` nor `path_prefix`", "one of the two");
-            return None;
-        }
-        (Some(_), Some(_)) => {
-            report.add(path, "both `path` and `path_prefix`", "one of the two");
-            return None;
-        }
-    };
-    Some(Match::new(&host?, paths))
-}
-
-fn references(field: Field<Vec<Field<String>>>, known: &[&str], path: &Path, report: &mut Report) -> Vec<String> {
-    let missing = matches!(field, Field::Missing);
-    let names = each(field.required(path, report).unwrap_or_default(), path, report);
-    if names.is_empty() && !missing {
-        report.add(path, "no issuer", format!("at least one of {}", list(known)));
-    }
-    for (index, name) in names.iter().enumerate().filter(|(_, name)| !known.contains(&name.as_str())) {
-        let accepted = format!("a name below `issuers`: {}", list(known));
-        report.add(&path.item(index), format!("`{name}`"), accepted);
-    }
-    names
-}
-
-fn tools(map: BTreeMap<String, Field<raw::Rule>>, path: &Path, report: &mut Report) -> Rules {
-    let rules = entries(map, path, report).into_iter().filter_map(|(name, raw)| {
-        let at = path.at(&name);
-        let stars = name.trim_end_matches('*');
-        if name.is_empty() || stars.contains('*') || name.ends_with("**") || name.chars().any(char::is_control) {
-            report.add(&at, format!("the tool name {name:?}"), "an exact name, or a prefix that ends in one `*`");
-        }
-        Some((name, rule(raw, &at, report)?))
-    });
-    Rules::new(rules.collect::<Vec<_>>())
-}
-
-fn rule(raw: raw::Rule, path: &Path, report: &mut Report) -> Option<Rule> {
-    let raw::Rule { scopes, credential, unknown } = raw;
-    refuse_unknown(&unknown, raw::Rule::FIELDS, path, report);
-    let at = path.at("scopes");
-    let words = each(scopes.required(&at, report)?, &at, report);
-    if words.is_empty() {
-        report.advise(
-            &at,
-            "no scope",
-            "at least one",
-            "every tool asks for a scope; any valid token would do otherwise",
-        );
-    }
-    let mut read = |(index, word): (usize, &String)| {
-        let scope = Scope::parse(word);
-        if scope.is_none() {
-            let accepted = "printable ASCII without space, `\"` and `\\`";
-            report.add(&at.item(index), format!("{word:?}"), accepted);
-        }
-        scope
-    };
-    let scopes: Scopes = words.iter().enumerate().filter_map(&mut read).collect();
-    let credential = match credential {
-        Field::Missing => None,
-        given => Some(text(given, &path.at("credential"), report)?),
-    };
-    Some(Rule { scopes, credential })
-}
-
-fn limit(raw: raw::Limits, path: &Path, report: &mut Report) -> usize {
-    let raw::Limits { request, unknown } = raw;
-    refuse_unknown(&unknown, raw::Limits::FIELDS, path, report);
-    let Size(size) = request.optional(&path.at("request"), report).unwrap_or(Size(1_048_576));
-    if !(1..=16 * 1_048_576).contains(&size) {
-        report.add(&path.at("request"), "no room or more than 16 MiB", "`1B` to `16MiB`");
-    }
-    size
 }
 
 fn audit(raw: raw::Audit, path: &Path, report: &mut Report) -> Audit {
@@ -341,15 +138,6 @@ fn same_issuer(issuers: &BTreeMap<String, Issuer>, path: &Path, report: &mut Rep
     }
 }
 
-fn resource(field: Field<String>, path: &Path, report: &mut Report) -> Option<Resource> {
-    let text = field.required(path, report)?;
-    let read = Resource::parse(&text);
-    if read.is_none() {
-        report.add(path, format!("`{text}`"), "an `https://` or `http://` URL without query, fragment and user");
-    }
-    read
-}
-
 fn text(field: Field<String>, path: &Path, report: &mut Report) -> Option<String> {
     let text = field.required(path, report)?;
     if text.is_empty() || text.chars().any(char::is_control) {
@@ -361,4 +149,60 @@ fn text(field: Field<String>, path: &Path, report: &mut Report) -> Option<String
 
 fn span(field: Field<Span>, default: Duration, path: &Path, report: &mut Report) -> Duration {
     field.optional(path, report).map_or(default, |Span(span)| span)
+}
+
+fn resource(field: Field<String>, path: &Path, report: &mut Report) -> Option<Resource> {
+    let text = field.required(path, report)?;
+    let read = Resource::parse(&text);
+    if read.is_none() {
+        report.add(path, format!("`{text}`"), "an `https://` or `http://` URL without query, fragment and user");
+    }
+    read
+}
+
+/// Scopes as a list of words, at least one.
+fn scopes(words: Vec<Field<String>>, path: &Path, report: &mut Report) -> Scopes {
+    let words = each(words, path, report);
+    if words.is_empty() {
+        let hint = "every tool asks for a scope; any valid token would do otherwise";
+        report.advise(path, "no scope", "at least one", hint);
+    }
+    let mut read = |(index, word): (usize, &String)| {
+        let scope = Scope::parse(word);
+        if scope.is_none() {
+            let accepted = "printable ASCII without space, `\"` and `\\`";
+            report.add(&path.item(index), format!("{word:?}"), accepted);
+        }
+        scope
+    };
+    words.iter().enumerate().filter_map(&mut read).collect()
+}
+
+/// SPIFFE IDs that may be on the other end of the connection. An empty list would let no one in.
+fn workloads(field: Field<Vec<Field<String>>>, path: &Path, report: &mut Report) -> Vec<Pattern> {
+    let Some(words) = field.optional(path, report) else {
+        return Vec::new();
+    };
+    let words = each(words, path, report);
+    if words.is_empty() {
+        report.add(path, "no workload", "at least one, or leave it out to accept every peer");
+    }
+    words.iter().enumerate().filter_map(|(index, word)| workload(word, &path.item(index), report)).collect()
+}
+
+/// A SPIFFE ID, or the beginning of some within one trust domain.
+fn workload(word: &str, path: &Path, report: &mut Report) -> Option<Pattern> {
+    let pattern = Pattern::parse(word).filter(|pattern| match pattern {
+        Pattern::Exact(id) => svid::well_formed(id),
+        // A prefix within the name of a trust domain would match the trust domains of others.
+        Pattern::Prefix(prefix) => svid::well_formed(&format!("{prefix}x")),
+    });
+    if pattern.is_none() {
+        report.add(
+            path,
+            format!("{word:?}"),
+            "a SPIFFE ID such as `spiffe://prod/agents/planner`, or with `*` at its end",
+        );
+    }
+    pattern
 }

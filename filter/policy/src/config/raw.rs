@@ -32,7 +32,9 @@ object! {
 object! {
     /// One token issuer.
     pub struct Issuer requires ["issuer", "jwks", "algorithms"] {
-        /// The exact `iss` of its tokens.
+        /// `oauth` for access tokens, `spiffe` for JWT-SVIDs; `oauth` unless given.
+        pub kind: String,
+        /// The exact `iss` of its tokens; for `spiffe` the trust domain, as `spiffe://name`.
         pub issuer: String,
         /// Its public keys.
         pub jwks: Jwks,
@@ -48,6 +50,22 @@ object! {
         pub clock_skew: Span,
         /// The longest accepted time from `iat` to `exp`; `1h` unless given.
         pub max_token_lifetime: Span,
+        /// For `spiffe`: the scopes of workloads, by SPIFFE ID or by prefix ending in `*`.
+        pub grants: Named<List<String>>,
+        /// The peers its tokens may come from, by SPIFFE ID or by prefix ending in `*`; any unless given.
+        pub workloads: List<String>,
+        /// Asks the status lists its tokens name.
+        pub status: Status,
+    }
+}
+
+object! {
+    /// How status lists are had.
+    pub struct Status requires ["cluster"] {
+        /// The Envoy cluster through which to fetch them.
+        pub cluster: String,
+        /// How old a list may be; `5m` unless given.
+        pub max_age: Span,
     }
 }
 
@@ -102,10 +120,38 @@ object! {
         pub issuers: List<String>,
         /// Audiences accepted instead of `resource`, for issuers that cannot name a resource.
         pub audiences: List<String>,
+        /// How tokens have to be bound to their sender: `bearer`, `dpop`, `mtls` or `bound`; `bearer` unless given.
+        pub sender: String,
+        /// What it asks of DPoP proofs.
+        pub dpop: Dpop,
+        /// The peers requests may come from, by SPIFFE ID or by prefix ending in `*`; any unless given.
+        pub workloads: List<String>,
+        /// Which chains of actors it accepts; any of up to 16 unless given.
+        pub delegation: Delegation,
         /// The tools agents may call, by exact name or by prefix ending in `*`.
         pub tools: Named<Rule>,
         /// Bounds on what is read.
         pub limits: Limits,
+    }
+}
+
+object! {
+    /// What a server asks of DPoP proofs.
+    pub struct Dpop {
+        /// How old a proof may be; `60s` unless given.
+        pub max_age: Span,
+        /// Whether a proof has to hold a nonce of ours; `false` unless given.
+        pub nonce: bool,
+    }
+}
+
+object! {
+    /// Which chains of actors a server accepts.
+    pub struct Delegation {
+        /// How many actors there may be; `16` unless given.
+        pub max_depth: u64,
+        /// Whom each of them has to be among, by name or by prefix ending in `*`; anyone unless given.
+        pub actors: List<String>,
     }
 }
 

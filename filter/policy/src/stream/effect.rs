@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::replay::Fresh;
 use crate::reply::Reply;
 use crate::secret::Secret;
 
@@ -14,6 +15,10 @@ pub enum Effect {
     ReadBody(usize),
     /// Have the wanted keys fetched, and say [`Input::KeysSettled`](super::Input::KeysSettled) when they are.
     AwaitKeys,
+    /// Say who is at the other end of the connection, as [`Input::Peer`](super::Input::Peer).
+    ReadPeer,
+    /// Enter a proof into its bucket, and say as [`Input::Claimed`](super::Input::Claimed) whether it was the first time.
+    Claim(Fresh),
     /// Post to the broker and bring the answer as [`Input::Minted`](super::Input::Minted).
     Post(Post),
     /// Change the request's headers and let it go upstream.

@@ -1,10 +1,11 @@
 //! What the streams of one VM share, and how they speak to the broker.
 
 use super::Post;
-use crate::keys::Keys;
+use crate::nonce::Nonce;
 use crate::outbox::Outbox;
 use crate::policy::Policy;
 use crate::secret::Secret;
+use crate::token::Prover;
 use crate::wire::audit::Proxy;
 use crate::wire::exchange;
 
@@ -13,8 +14,10 @@ use crate::wire::exchange;
 pub struct Gate {
     /// The rules.
     pub policy: Policy,
-    /// The issuers' keys.
-    pub keys: Keys,
+    /// What proves tokens: keys, status lists, earlier proofs.
+    pub prover: Prover,
+    /// The nonces for DPoP proofs.
+    pub nonce: Nonce,
     /// Records on their way.
     pub outbox: Outbox,
     /// The proxy's secret at the broker; empty where its cluster authenticates.
@@ -24,10 +27,10 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A gate without keys and records yet.
-    pub fn new(policy: Policy, secret: Secret, proxy: Proxy) -> Self {
+    /// A gate without records yet.
+    pub fn new(policy: Policy, prover: Prover, nonce: Nonce, secret: Secret, proxy: Proxy) -> Self {
         let outbox = Outbox::new(policy.audit);
-        Self { policy, keys: Keys::default(), outbox, secret, proxy }
+        Self { policy, prover, nonce, outbox, secret, proxy }
     }
 
     /// A call to `path` of the broker, authenticated as this proxy.

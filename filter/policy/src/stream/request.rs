@@ -4,6 +4,7 @@ use crate::denial::{Denial, Reason};
 use crate::headers::{Headers, Sole};
 use crate::mcp::Era;
 use crate::secret::Secret;
+use crate::sender::Scheme;
 
 /// The head of one request.
 #[derive(Debug)]
@@ -12,6 +13,7 @@ pub(super) struct Request {
     pub(super) host: String,
     pub(super) path: String,
     pub(super) headers: Headers,
+    query_token: bool,
 }
 
 impl Request {
@@ -19,15 +21,21 @@ impl Request {
     pub(super) fn new(headers: Headers) -> Self {
         let text = |name| headers.text(name).unwrap_or_default().to_owned();
         let (method, host, target) = (text(":method"), text(":authority"), text(":path"));
-        let path = target.split_once('?').map_or(target.as_str(), |(path, _)| path).to_owned();
-        Self { method, host, path, headers }
+        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+        // [RFC 6750 §2.3](https://www.rfc-editor.org/rfc/rfc6750#section-2.3): a token in a URL ends up in logs, and MCP
+        // forbids it.
+        let query_token = form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "access_token");
+        Self { method, host, path: path.to_owned(), headers, query_token }
     }
 
-    /// The bearer token.
+    /// The token, and how it was presented.
     ///
-    /// [RFC 6750 §2.1](https://www.rfc-editor.org/rfc/rfc6750#section-2.1): one header, one scheme in any case, one
-    /// space.
-    pub(super) fn token(&self) -> Result<Secret, Denial> {
+    /// [RFC 6750 §2.1](https://www.rfc-editor.org/rfc/rfc6750#section-2.1) and
+    /// [RFC 9449 §7.1](https://www.rfc-editor.org/rfc/rfc9449#section-7.1): one header, one scheme in any case, one space.
+    pub(super) fn token(&self) -> Result<(Scheme, Secret), Denial> {
+        if self.query_token {
+            return Err(Denial::new(Reason::RequestMalformed, "the query has an `access_token`"));
+        }
         let value = match self.headers.sole("authorization") {
             Sole::Absent => return Err(Denial::new(Reason::TokenMissing, "no `authorization` header")),
             Sole::Broken => {
@@ -36,8 +44,9 @@ impl Request {
             Sole::One(value) => value,
         };
         match value.split_once(' ') {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Secret::new(token)),
-            _ => Err(Denial::new(Reason::TokenMissing, "`authorization` holds no bearer token")),
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok((Scheme::Bearer, Secret::new(token))),
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("dpop") => Ok((Scheme::Dpop, Secret::new(token))),
+            _ => Err(Denial::new(Reason::TokenMissing, "`authorization` holds no token")),
         }
     }
 

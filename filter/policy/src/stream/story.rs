@@ -8,7 +8,7 @@ use crate::denial::Denial;
 use crate::mcp::{Call, Target};
 use crate::scope::Scopes;
 use crate::time::Time;
-use crate::token::Verified;
+use crate::token::{Verified, hex};
 use crate::wire::audit::{self, Agent, Credential, Decision, Kind, Record, Token, Upstream};
 use crate::wire::exchange;
 
@@ -52,8 +52,8 @@ impl Story {
         let claims = verified.claims();
         self.record.agent = Some(Agent { issuer: verified.issuer().to_owned(), id: claims.agent.clone() });
         self.record.subject = Some(claims.subject.clone());
-        self.record.chain.clone_from(&claims.chain);
-        self.record.token = Some(Token { jti: claims.id.clone(), sha256: verified.digest().to_owned() });
+        self.record.chain = claims.chain.names().map(str::to_owned).collect();
+        self.record.token = Some(Token { jti: claims.id.clone(), sha256: hex(verified.digest()) });
         self.record.scopes = Some(audit::Scopes { required: Vec::new(), held: words(&claims.scopes) });
     }
 

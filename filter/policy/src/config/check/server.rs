@@ -1,0 +1,196 @@
+//! Servers: which requests are for them, whom they believe, and what may be called.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{span, text, workloads};
+use crate::config::error::{Path, Report};
+use crate::config::field::{Field, each, entries, list, refuse_unknown};
+use crate::config::raw;
+use crate::config::unit::Size;
+use crate::pattern::Pattern;
+use crate::policy::{Match, Rule, Sender, Server};
+use crate::resource::Paths;
+use crate::rules::Rules;
+use crate::token::chain::{DEPTH, Delegation};
+use crate::token::dpop::Demand;
+
+/// Checks one server; `issuers` are the names it may refer to.
+pub(super) fn check(
+    raw: raw::Server,
+    name: &str,
+    issuers: &[&str],
+    path: &Path,
+    report: &mut Report,
+) -> Option<Server> {
+    let raw::Server {
+        resource,
+        r#match,
+        protocol,
+        issuers: accepted,
+        audiences,
+        sender,
+        dpop,
+        workloads: tied,
+        delegation,
+        tools,
+        limits,
+        unknown,
+    } = raw;
+    refuse_unknown(&unknown, raw::Server::FIELDS, path, report);
+    let resource = super::resource(resource, &path.at("resource"), report);
+    let matches = r#match.required(&path.at("match"), report).and_then(|raw| matching(raw, &path.at("match"), report));
+    let protocol = protocol.required(&path.at("protocol"), report);
+    if let Some(other) = protocol.filter(|protocol| protocol != "mcp") {
+        report.add(&path.at("protocol"), format!("`{other}`"), "`mcp`");
+    }
+    let accepted = references(accepted, issuers, &path.at("issuers"), report);
+    let audiences = match audiences {
+        Field::Missing => resource.iter().map(|resource| resource.as_str().to_owned()).collect(),
+        given => each(given.optional(&path.at("audiences"), report).unwrap_or_default(), &path.at("audiences"), report),
+    };
+    if audiences.is_empty() && resource.is_some() {
+        report.add(&path.at("audiences"), "no audience", "at least one, or leave it out to require `resource`");
+    }
+    let sender = self::sender(sender, &path.at("sender"), report);
+    let dpop = demand(dpop.optional(&path.at("dpop"), report).unwrap_or_default(), &path.at("dpop"), report);
+    let workloads = workloads(tied, &path.at("workloads"), report);
+    let delegation = delegation.optional(&path.at("delegation"), report);
+    let delegation = delegation.map(|raw| self::delegation(raw, &path.at("delegation"), report)).unwrap_or_default();
+    let tools = self::tools(tools.optional(&path.at("tools"), report).unwrap_or_default(), &path.at("tools"), report);
+    let limit = limit(limits.optional(&path.at("limits"), report).unwrap_or_default(), &path.at("limits"), report);
+    Some(Server {
+        name: name.to_owned(),
+        resource: resource?,
+        matches: matches?,
+        issuers: accepted,
+        audiences,
+        sender,
+        dpop,
+        workloads,
+        delegation,
+        tools,
+        limit,
+    })
+}
+
+fn matching(raw: raw::Match, path: &Path, report: &mut Report) -> Option<Match> {
+    let raw::Match { host, path: only, path_prefix: below, unknown } = raw;
+    refuse_unknown(&unknown, raw::Match::FIELDS, path, report);
+    let host = text(host, &path.at("host"), report);
+    let only = only.optional(&path.at("path"), report);
+    let below = below.optional(&path.at("path_prefix"), report);
+    let paths = match (only, below) {
+        (Some(only), None) if only.starts_with('/') && !only.contains('?') => Paths::Only(only),
+        (Some(only), None) => {
+            report.add(&path.at("path"), format!("`{only}`"), "a path that begins with `/` and has no query");
+            return None;
+        }
+        (None, Some(below)) if below.starts_with('/') && below.ends_with('/') => Paths::Below(below),
+        (None, Some(below)) => {
+            report.add(&path.at("path_prefix"), format!("`{below}`"), "a path that begins and ends with `/`");
+            return None;
+        }
+        (None, None) => {
+            report.add(path, "neither `path` nor `path_prefix`", "one of the two");
+            return None;
+        }
+        (Some(_), Some(_)) => {
+            report.add(path, "both `path` and `path_prefix`", "one of the two");
+            return None;
+        }
+    };
+    Some(Match::new(&host?, paths))
+}
+
+fn references(field: Field<Vec<Field<String>>>, known: &[&str], path: &Path, report: &mut Report) -> Vec<String> {
+    let missing = matches!(field, Field::Missing);
+    let names = each(field.required(path, report).unwrap_or_default(), path, report);
+    if names.is_empty() && !missing {
+        report.add(path, "no issuer", format!("at least one of {}", list(known)));
+    }
+    for (index, name) in names.iter().enumerate().filter(|(_, name)| !known.contains(&name.as_str())) {
+        let accepted = format!("a name below `issuers`: {}", list(known));
+        report.add(&path.item(index), format!("`{name}`"), accepted);
+    }
+    names
+}
+
+fn sender(field: Field<String>, path: &Path, report: &mut Report) -> Sender {
+    let Some(word) = field.optional(path, report) else {
+        return Sender::Bearer;
+    };
+    Sender::parse(&word).unwrap_or_else(|| {
+        report.add(path, format!("`{word}`"), format!("one of {}", list(Sender::NAMES)));
+        Sender::Bearer
+    })
+}
+
+fn demand(raw: raw::Dpop, path: &Path, report: &mut Report) -> Demand {
+    let raw::Dpop { max_age, nonce, unknown } = raw;
+    refuse_unknown(&unknown, raw::Dpop::FIELDS, path, report);
+    let usual = Demand::default();
+    let max_age = span(max_age, usual.max_age, &path.at("max_age"), report);
+    if max_age < Duration::from_secs(1) || max_age > Duration::from_secs(300) {
+        report.add(&path.at("max_age"), "less than a second or more than five minutes", "`1s` to `5m`");
+    }
+    let nonce = nonce.optional(&path.at("nonce"), report).unwrap_or(usual.nonce);
+    Demand { max_age, nonce }
+}
+
+fn delegation(raw: raw::Delegation, path: &Path, report: &mut Report) -> Delegation {
+    let raw::Delegation { max_depth, actors, unknown } = raw;
+    refuse_unknown(&unknown, raw::Delegation::FIELDS, path, report);
+    let max_depth = max_depth.optional(&path.at("max_depth"), report);
+    let depth = max_depth.map_or(Some(DEPTH), |depth| usize::try_from(depth).ok()).filter(|depth| *depth <= DEPTH);
+    if depth.is_none() {
+        report.add(&path.at("max_depth"), "more than 16 actors", "`0` to `16`");
+    }
+    let at = path.at("actors");
+    let actors = actors.optional(&at, report).map(|words| patterns(&each(words, &at, report), &at, report));
+    Delegation { max_depth: depth.unwrap_or_default(), actors }
+}
+
+fn patterns(words: &[String], path: &Path, report: &mut Report) -> Vec<Pattern> {
+    let mut read = |(index, word): (usize, &String)| {
+        let pattern = Pattern::parse(word);
+        if pattern.is_none() {
+            report.add(&path.item(index), format!("{word:?}"), "an exact name, or a prefix that ends in one `*`");
+        }
+        pattern
+    };
+    words.iter().enumerate().filter_map(&mut read).collect()
+}
+
+fn tools(map: BTreeMap<String, Field<raw::Rule>>, path: &Path, report: &mut Report) -> Rules {
+    let rules = entries(map, path, report).into_iter().filter_map(|(name, raw)| {
+        let at = path.at(&name);
+        if Pattern::parse(&name).is_none() {
+            report.add(&at, format!("the tool name {name:?}"), "an exact name, or a prefix that ends in one `*`");
+        }
+        Some((name, rule(raw, &at, report)?))
+    });
+    Rules::new(rules.collect::<Vec<_>>())
+}
+
+fn rule(raw: raw::Rule, path: &Path, report: &mut Report) -> Option<Rule> {
+    let raw::Rule { scopes, credential, unknown } = raw;
+    refuse_unknown(&unknown, raw::Rule::FIELDS, path, report);
+    let at = path.at("scopes");
+    let scopes = super::scopes(scopes.required(&at, report)?, &at, report);
+    let credential = match credential {
+        Field::Missing => None,
+        given => Some(text(given, &path.at("credential"), report)?),
+    };
+    Some(Rule { scopes, credential })
+}
+
+fn limit(raw: raw::Limits, path: &Path, report: &mut Report) -> usize {
+    let raw::Limits { request, unknown } = raw;
+    refuse_unknown(&unknown, raw::Limits::FIELDS, path, report);
+    let Size(size) = request.optional(&path.at("request"), report).unwrap_or(Size(1_048_576));
+    if !(1..=16 * 1_048_576).contains(&size) {
+        report.add(&path.at("request"), "no room or more than 16 MiB", "`1B` to `16MiB`");
+    }
+    size
+}
