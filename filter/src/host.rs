@@ -10,9 +10,11 @@ use std::fmt;
 use std::ptr::{null, null_mut};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use accredit_policy::fetch::Fetch;
 use accredit_policy::headers::Headers;
 use accredit_policy::reply::Reply;
 use accredit_policy::stream::Post;
+use accredit_policy::token::native::{self, Question, Verdict};
 use accredit_policy::{Secret, Time};
 use proxy_wasm::hostcalls;
 
@@ -102,6 +104,29 @@ mod raw {
         pub(super) fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
         pub(super) fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, metric: *mut u32) -> u32;
         pub(super) fn proxy_increment_metric(metric: u32, offset: i64) -> u32;
+        pub(super) fn proxy_record_metric(metric: u32, value: u64) -> u32;
+        pub(super) fn proxy_call_foreign_function(
+            name: *const u8,
+            name_size: usize,
+            argument: *const u8,
+            argument_size: usize,
+            data: *mut *mut u8,
+            size: *mut usize,
+        ) -> u32;
+        pub(super) fn proxy_get_shared_data(
+            key: *const u8,
+            key_size: usize,
+            data: *mut *mut u8,
+            size: *mut usize,
+            version: *mut u32,
+        ) -> u32;
+        pub(super) fn proxy_set_shared_data(
+            key: *const u8,
+            key_size: usize,
+            value: *const u8,
+            value_size: usize,
+            version: u32,
+        ) -> u32;
     }
     #[link(wasm_import_module = "wasi_snapshot_preview1")]
     unsafe extern "C" {
@@ -115,12 +140,20 @@ pub(crate) fn now() -> Time {
     Time::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// 16 random bytes. They name records and queues; nothing secret depends on them.
-pub(crate) fn random() -> [u8; 16] {
-    let mut bytes = [0; 16];
+/// Random bytes of the host, fit for names; see [`secret`] for what has to be unknown to others.
+pub(crate) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
     // SAFETY: the host writes `size` bytes at most, and the array has that many.
     unsafe { raw::random_get(bytes.as_mut_ptr(), bytes.len()) };
     bytes
+}
+
+/// Random bytes that nobody else knows; an error when the host has none.
+pub(crate) fn secret<const N: usize>() -> Host<[u8; N]> {
+    let mut bytes = [0; N];
+    // SAFETY: the host writes `size` bytes at most, and the array has that many.
+    done(u32::from(unsafe { raw::random_get(bytes.as_mut_ptr(), bytes.len()) }))?;
+    Ok(bytes)
 }
 
 /// The environment variable that the operator lets through to the VM.
@@ -180,6 +213,32 @@ pub(crate) fn note(name: &str, value: &str) {
     }
 }
 
+/// Has Envoy check a signature; `None` when this host does not know how.
+pub(crate) fn verify(question: &Question<'_>) -> Option<Verdict> {
+    let (name, argument) = (native::FUNCTION, native::argument(question));
+    let (name, name_size, given, given_size) = (name.as_ptr(), name.len(), argument.as_ptr(), argument.len());
+    // SAFETY: name and argument outlive the call, the other pointers are to locals.
+    let result =
+        take(|data, size| unsafe { raw::proxy_call_foreign_function(name, name_size, given, given_size, data, size) });
+    native::result(&result.ok()?)
+}
+
+/// What all workers of the process share under `key`, and its version.
+pub(crate) fn shared(key: &str) -> Option<(Vec<u8>, u32)> {
+    let mut version = 0;
+    let (name, length) = (key.as_ptr(), key.len());
+    // SAFETY: the key outlives the call, the other pointers are to locals.
+    let value = take(|data, size| unsafe { raw::proxy_get_shared_data(name, length, data, size, &raw mut version) });
+    Some((value.ok()?, version))
+}
+
+/// Shares `value` under `key`, unless someone has changed it since `version`; version 0 asks for no check.
+pub(crate) fn share(key: &str, value: &[u8], version: u32) -> Host<()> {
+    let (key, key_size) = (key.as_ptr(), key.len());
+    // SAFETY: key and value outlive the call.
+    done(unsafe { raw::proxy_set_shared_data(key, key_size, value.as_ptr(), value.len(), version) })
+}
+
 /// Answers the client in place of the upstream.
 pub(crate) fn reply(reply: &Reply) -> Host<()> {
     let headers: Vec<_> = reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -213,9 +272,14 @@ pub(crate) fn post(post: &Post) -> Host<u32> {
 }
 
 /// Gets a document from a cluster; the answer comes to the context that calls.
-pub(crate) fn fetch(cluster: &str, authority: &str, path: &str, timeout: Duration) -> Host<u32> {
-    let headers = vec![(":method", "GET"), (":path", path), (":authority", authority), ("accept", "application/json")];
-    hostcalls::dispatch_http_call(cluster, headers, None, Vec::new(), timeout)
+pub(crate) fn fetch(fetch: &Fetch, timeout: Duration) -> Host<u32> {
+    let headers = vec![
+        (":method", "GET"),
+        (":path", fetch.path.as_str()),
+        (":authority", fetch.authority.as_str()),
+        ("accept", fetch.accept),
+    ];
+    hostcalls::dispatch_http_call(&fetch.cluster, headers, None, Vec::new(), timeout)
         .map_err(|status| HostError(status as u32))
 }
 
@@ -247,18 +311,33 @@ pub(crate) fn tick_every(period: Duration) -> Host<()> {
     done(unsafe { raw::proxy_set_tick_period_milliseconds(millis) })
 }
 
-/// A counter of that name, shared with all VMs of the process.
-pub(crate) fn counter(name: &str) -> Host<u32> {
+/// A kind of metric.
+#[derive(Clone, Copy)]
+pub(crate) enum Metric {
+    /// Only ever grows.
+    Counter = 0,
+    /// Goes up and down.
+    Gauge = 1,
+}
+
+/// The metric of that name, shared with all VMs of the process.
+pub(crate) fn metric(kind: Metric, name: &str) -> Host<u32> {
     let mut metric = 0;
-    // SAFETY: the name outlives the call, the other pointer is to a local; 0 is a counter.
-    done(unsafe { raw::proxy_define_metric(0, name.as_ptr(), name.len(), &raw mut metric) })?;
+    // SAFETY: the name outlives the call, the other pointer is to a local.
+    done(unsafe { raw::proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &raw mut metric) })?;
     Ok(metric)
 }
 
-/// Adds one to a counter.
-pub(crate) fn count(metric: u32) -> Host<()> {
+/// Adds to a counter.
+pub(crate) fn count(metric: u32, by: u64) -> Host<()> {
     // SAFETY: no pointers.
-    done(unsafe { raw::proxy_increment_metric(metric, 1) })
+    done(unsafe { raw::proxy_increment_metric(metric, i64::try_from(by).unwrap_or(i64::MAX)) })
+}
+
+/// Sets a gauge.
+pub(crate) fn record(metric: u32, value: u64) -> Host<()> {
+    // SAFETY: no pointers.
+    done(unsafe { raw::proxy_record_metric(metric, value) })
 }
 
 fn done(status: u32) -> Host<()> {

@@ -13,6 +13,7 @@
 //! Nothing is decided here.
 
 mod host;
+mod memory;
 mod perform;
 mod root;
 mod stream;

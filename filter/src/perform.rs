@@ -1,9 +1,11 @@
 //! Effects, carried out one by one.
 
+use accredit_policy::sender::Peer;
 use accredit_policy::stream::{Edits, Effect, Severity};
 use log::Level;
 
 use crate::host::{self, Buffer, HostError, Map};
+use crate::memory;
 use crate::stream::Context;
 
 /// Whether the host asks for the next step, or has to be told when it comes.
@@ -26,6 +28,14 @@ pub(crate) fn perform(effect: Effect, context: &Context, moment: Moment) -> Resu
             Ok(())
         }
         Effect::AwaitKeys => context.wait().map_err(|_| "the root context cannot be called"),
+        Effect::ReadPeer => {
+            context.peer(peer(), moment);
+            Ok(())
+        }
+        Effect::Claim(fresh) => {
+            context.claimed(memory::claim(&fresh), moment);
+            Ok(())
+        }
         Effect::Post(post) => {
             let token = host::post(&post);
             let token = token.map_err(|_| "the broker's cluster is not known (hint: check `broker.cluster`)")?;
@@ -60,6 +70,12 @@ pub(crate) fn body(size: usize) -> Option<Vec<u8>> {
         0 => Some(Vec::new()),
         _ => host::buffer(Buffer::Request, size).ok(),
     }
+}
+
+/// Who is at the other end of the connection, as far as its certificate says.
+fn peer() -> Peer {
+    let text = |name| host::property(&["connection", name]).and_then(|bytes| String::from_utf8(bytes).ok());
+    Peer::read(text("sha256_peer_certificate_digest"), text("uri_san_peer_certificate"))
 }
 
 fn forward(edits: &Edits, moment: Moment) -> Result<(), HostError> {

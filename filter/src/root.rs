@@ -5,16 +5,18 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use accredit_policy::policy::{KeySource, Policy};
+use accredit_policy::fetch::{Answer, Document, Fetch};
+use accredit_policy::keys::Health;
+use accredit_policy::policy::Policy;
 use accredit_policy::stream::Gate;
-use accredit_policy::token::hex;
-use accredit_policy::token::jwk::SIZE as KEYS;
+use accredit_policy::token::{Prover, hex};
 use accredit_policy::wire::audit::Proxy;
 use accredit_policy::{Secret, config};
 use proxy_wasm::traits::{Context as SdkContext, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
-use crate::host::{self, Buffer, HostError, Map};
+use crate::host::{self, Buffer, HostError, Map, Metric};
+use crate::memory;
 use crate::stream::Context;
 
 /// How long a fetch of keys may take.
@@ -29,8 +31,8 @@ pub(crate) struct Root {
 
 /// What an answer is for.
 enum Purpose {
-    /// The keys of this issuer.
-    Keys(String),
+    /// A document of an issuer's.
+    Document(Document),
     /// The records of the last batch.
     Records,
 }
@@ -42,7 +44,7 @@ pub(crate) struct Shared {
     waiting: RefCell<Vec<Context>>,
     answers: RefCell<BTreeMap<u32, Context>>,
     queue: Cell<u32>,
-    counters: RefCell<BTreeMap<String, u32>>,
+    metrics: RefCell<BTreeMap<String, u32>>,
 }
 
 impl Shared {
@@ -50,7 +52,7 @@ impl Shared {
     ///
     /// The fetch is the root's: one that a stream makes is lost with the stream, and others may wait for it.
     pub(crate) fn wait(&self, stream: Context) -> Result<(), HostError> {
-        if self.gate.borrow().keys.wants() {
+        if self.gate.borrow().prover.wants() {
             host::ring(self.queue.get())?;
         }
         self.waiting.borrow_mut().push(stream);
@@ -70,16 +72,45 @@ impl Shared {
 
     /// Counts one decision.
     pub(crate) fn count(&self, server: &str, reason: &str) {
-        let name = format!("accredit.decisions.{server}.{reason}");
-        let mut counters = self.counters.borrow_mut();
-        let metric = match counters.get(&name) {
+        self.measure(Metric::Counter, &format!("accredit.decisions.{server}.{reason}"), 1);
+    }
+
+    /// Adds to a counter, or sets a gauge.
+    fn measure(&self, kind: Metric, name: &str, value: u64) {
+        let mut metrics = self.metrics.borrow_mut();
+        let metric = match metrics.get(name) {
             Some(metric) => Ok(*metric),
-            None => host::counter(&name).inspect(|metric| {
-                counters.insert(name, *metric);
+            None => host::metric(kind, name).inspect(|metric| {
+                metrics.insert(name.to_owned(), *metric);
             }),
         };
-        if let Err(error) = metric.and_then(host::count) {
-            log::debug!("a decision was not counted: {error}");
+        let done = metric.and_then(|metric| match kind {
+            Metric::Counter => host::count(metric, value),
+            Metric::Gauge => host::record(metric, value),
+        });
+        if let Err(error) = done {
+            log::debug!("`{name}` was not measured: {error}");
+        }
+    }
+
+    /// Tells how the keys are, and how often a token was known.
+    fn report(&self) {
+        let (health, tally) = {
+            let prover = &mut self.gate.borrow_mut().prover;
+            (prover.health(host::now()), prover.tally())
+        };
+        for (name, value) in [("hits", tally.hits), ("misses", tally.misses)] {
+            if value > 0 {
+                self.measure(Metric::Counter, &format!("accredit.token_cache.{name}"), value);
+            }
+        }
+        for Health { issuer, age, failures } in health {
+            if let Some(age) = age {
+                self.measure(Metric::Gauge, &format!("accredit.keys.{issuer}.age_seconds"), age.as_secs());
+            }
+            if failures > 0 {
+                self.measure(Metric::Counter, &format!("accredit.keys.{issuer}.fetch_failures"), failures);
+            }
         }
     }
 
@@ -97,51 +128,54 @@ impl Root {
         let lines = |errors: config::ConfigErrors| errors.iter().map(ToString::to_string).collect::<Vec<_>>();
         let policy = config::parse(&bytes).map_err(lines)?;
         let secret = secret(&policy).map_err(one)?;
-        let worker = hex(&host::random()[..8]);
+        let worker = hex(&host::random::<8>());
         let queue = host::open_queue(&format!("accredit.{worker}"));
         let queue = queue.map_err(|error| one(format!("no queue could be opened: {error}")))?;
         let period = policy.audit.flush.min(Duration::from_secs(1));
         host::tick_every(period).map_err(|error| one(format!("no timer could be set: {error}")))?;
         let node = host::property(&["xds", "node", "id"]).and_then(|node| String::from_utf8(node).ok());
         let node = node.filter(|node| !node.is_empty()).unwrap_or_else(|| "envoy".into());
-        let gate = Gate::new(policy, secret, Proxy { node, worker: Some(worker) });
+        let prover = Prover::new(host::verify, u64::from_le_bytes(host::random()));
+        let shared = memory::prepare().and_then(|()| memory::nonce());
+        let nonce = shared.map_err(|error| one(format!("nothing can be shared between workers: {error}")))?;
+        let gate = Gate::new(policy, prover, nonce, secret, Proxy { node, worker: Some(worker) });
         Ok(Shared {
             gate: RefCell::new(gate),
             waiting: RefCell::default(),
             answers: RefCell::default(),
             queue: Cell::new(queue),
-            counters: RefCell::default(),
+            metrics: RefCell::default(),
         })
     }
 
-    /// Fetches all keys that are wanted.
+    /// Fetches all documents that are wanted.
     fn fetch(&self, shared: &Shared) {
-        let wanted = shared.gate.borrow_mut().keys.wanted();
-        for issuer in wanted {
-            let call = {
-                let gate = shared.gate.borrow();
-                let source = gate.policy.issuer(&issuer).map(|issuer| &issuer.keys);
-                let Some(KeySource::Fetched { url, cluster, .. }) = source else {
-                    continue;
-                };
-                host::fetch(cluster, url.authority(), url.path(), FETCH)
-            };
-            match call {
-                Ok(token) => drop(self.calls.borrow_mut().insert(token, Purpose::Keys(issuer))),
+        let wanted = {
+            let Gate { policy, prover, .. } = &mut *shared.gate.borrow_mut();
+            prover.wanted(policy)
+        };
+        for fetch in wanted {
+            match host::fetch(&fetch, FETCH) {
+                Ok(token) => drop(self.calls.borrow_mut().insert(token, Purpose::Document(fetch.document))),
                 Err(_) => {
+                    let Fetch { document, cluster, .. } = fetch;
                     log::error!(
-                        "the keys of `{issuer}` cannot be fetched: its cluster is not known (hint: check `jwks.cluster`)"
+                        "{document} cannot be fetched: the cluster `{cluster}` is not known (hint: check {})",
+                        key(&document)
                     );
-                    self.keys(shared, &issuer, None);
+                    self.arrived(shared, &document, &Answer::default());
                 }
             }
         }
     }
 
-    fn keys(&self, shared: &Shared, issuer: &str, document: Option<&[u8]>) {
-        let arrived = shared.gate.borrow_mut().keys.arrived(issuer, document, host::now());
-        if let Err(bad) = arrived {
-            log::warn!("the keys of `{issuer}` were not renewed: the document {bad}");
+    fn arrived(&self, shared: &Shared, document: &Document, answer: &Answer<'_>) {
+        let arrived = {
+            let Gate { policy, prover, .. } = &mut *shared.gate.borrow_mut();
+            prover.arrived(document, answer, policy, host::now())
+        };
+        if let Err(why) = arrived {
+            log::warn!("{document} were not renewed: the document {why}");
         }
         shared.wake();
     }
@@ -179,10 +213,12 @@ impl SdkContext for Root {
         };
         let status = (headers > 0).then(|| host::header(Map::Callout, ":status")).flatten();
         match purpose {
-            Purpose::Keys(issuer) => {
-                let sound = status.as_deref() == Some("200") && size <= KEYS;
-                let document = if sound { host::buffer(Buffer::Callout, size).ok() } else { None };
-                self.keys(&shared, &issuer, document.as_deref());
+            Purpose::Document(document) => {
+                let sound = status.as_deref() == Some("200") && size <= document.limit();
+                let body = if sound { host::buffer(Buffer::Callout, size).ok() } else { None };
+                let cache_control = if sound { host::header(Map::Callout, "cache-control") } else { None };
+                let answer = Answer { body: body.as_deref(), cache_control: cache_control.as_deref() };
+                self.arrived(&shared, &document, &answer);
             }
             Purpose::Records => {
                 let kept = matches!(status.as_deref(), Some("200" | "204"));
@@ -219,10 +255,10 @@ impl RootContext for Root {
             return;
         };
         {
-            let mut gate = shared.gate.borrow_mut();
-            let Gate { policy, keys, .. } = &mut *gate;
-            keys.tick(policy, host::now());
+            let gate = &mut *shared.gate.borrow_mut();
+            gate.prover.tick(host::now());
         }
+        shared.report();
         self.fetch(&shared);
         self.flush(&shared);
         // A fetch the host forgot must not hold a request for ever.
@@ -259,4 +295,12 @@ fn secret(policy: &Policy) -> Result<Secret, String> {
              proxy's secret (hint: set it for Envoy and name it in `vm_config.environment_variables.host_env_keys`)"
         )
     })
+}
+
+/// The key of the policy that names a document's cluster.
+fn key(document: &Document) -> &'static str {
+    match document {
+        Document::Keys(_) => "`jwks.cluster`",
+        Document::Statuses(..) => "`status.cluster`",
+    }
 }

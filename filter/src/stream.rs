@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use accredit_policy::replay::Claim;
+use accredit_policy::sender::Peer;
 use accredit_policy::stream::{Effect, Input, Stream};
 use accredit_policy::wire::exchange::Response;
 use proxy_wasm::traits::{Context as SdkContext, HttpContext};
@@ -57,6 +59,16 @@ impl Context {
     pub(crate) fn body(&self, size: usize, moment: Moment) {
         let body = body(size);
         self.feed(Input::Body(body.as_deref()), moment);
+    }
+
+    /// Hands over who is at the other end of the connection.
+    pub(crate) fn peer(&self, peer: Peer, moment: Moment) {
+        self.feed(Input::Peer(peer), moment);
+    }
+
+    /// Hands over whether a proof was seen for the first time.
+    pub(crate) fn claimed(&self, claim: Claim, moment: Moment) {
+        self.feed(Input::Claimed(claim), moment);
     }
 
     /// Waits for keys, and calls the root context if they have to be fetched.
