@@ -1,8 +1,9 @@
 //! Every route, and what they share.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use accredit_policy::token::Prover;
 use accredit_policy::{Policy, Secret};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -23,8 +24,10 @@ pub struct Inner {
     pub issuer: Issuer,
     /// Keeps agents and records.
     pub store: Store,
-    /// What the proxies enforce, with the keys known now.
-    pub policy: RwLock<Arc<Policy>>,
+    /// What the proxies enforce.
+    pub policy: Policy,
+    /// Proves agents' tokens.
+    pub prover: Mutex<Prover>,
     /// The operators' token.
     pub operator: Secret,
     /// The proxies' secrets.
@@ -47,15 +50,10 @@ impl App {
         Self(Arc::new(inner))
     }
 
-    /// The policy as it is now.
-    pub fn policy(&self) -> Arc<Policy> {
-        // A writer only replaces the pointer: it cannot leave anything half done behind.
-        self.policy.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
-    }
-
-    /// Puts another policy in place.
-    pub fn renew(&self, policy: Policy) {
-        *self.policy.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(policy);
+    /// What proves tokens, for a moment.
+    pub fn prover(&self) -> MutexGuard<'_, Prover> {
+        // Nothing that panics is called under the lock, and what is kept there can be had again.
+        self.prover.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// The service.

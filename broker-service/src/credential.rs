@@ -1,9 +1,10 @@
 //! Credentials for one call each.
 
 use accredit_policy::token::Verified;
+use accredit_policy::token::chain::{Actor, Chain};
 use accredit_policy::{Secret, Time};
 use jwt_compact::CreationError;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::clock;
 use crate::config::Credential;
@@ -54,22 +55,26 @@ pub fn jwt(
 /// The chain as nested `act` claims, current actor outermost.
 ///
 /// [RFC 8693 §4.1](https://www.rfc-editor.org/rfc/rfc8693#section-4.1)
-fn actors(chain: &[String]) -> Option<Value> {
-    let nest = |inner: Option<Value>, actor: &String| match inner {
-        None => Some(json!({ "sub": actor })),
-        Some(inner) => Some(json!({ "sub": actor, "act": inner })),
+fn actors(chain: &Chain) -> Option<Value> {
+    let nest = |inner: Option<Value>, actor: &Actor| {
+        let subject = Some(Value::from(actor.subject.clone()));
+        let members = [("sub", subject), ("iss", actor.issuer.clone().map(Value::from)), ("act", inner)];
+        Some(members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
     };
-    chain.iter().rev().fold(None, nest)
+    chain.actors().iter().rev().fold(None, nest)
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn the_current_actor_is_outermost() {
-        let chain = ["planner".to_owned(), "researcher".to_owned()];
-        assert_eq!(actors(&chain), Some(json!({ "sub": "planner", "act": { "sub": "researcher" } })));
-        assert_eq!(actors(&[]), None);
+        let act = json!({ "sub": "planner", "act": { "sub": "researcher", "iss": "https://idp.example.test" } });
+        let claims = json!({ "act": act });
+        assert_eq!(actors(&Chain::read(claims.as_object().unwrap()).unwrap()), Some(act));
+        assert_eq!(actors(&Chain::default()), None);
     }
 }

@@ -1,61 +1,85 @@
-//! The keys of foreign issuers, fetched in the background and put into the policy.
+//! Agents' tokens proved, with the keys and status lists of foreign issuers fetched as they are needed.
 
 use std::time::Duration;
 
-use accredit_policy::policy::{KeySource, Resource};
-use accredit_policy::token::KeySet;
-use accredit_policy::token::jwk::SIZE;
-use tokio::task::JoinSet;
-use tokio::time::sleep;
+use accredit_policy::fetch::{Answer, Fetch};
+use accredit_policy::policy::Server;
+use accredit_policy::token::Outcome;
+use accredit_policy::{Secret, Time};
+use reqwest::header::{ACCEPT, CACHE_CONTROL};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
 
 use crate::app::App;
+use crate::clock;
 
-/// How soon a failed fetch is tried again.
-const RETRY: Duration = Duration::from_secs(5);
+/// How long one document may take, and how long a request waits for it.
+const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Starts one task for each issuer whose keys have to be fetched.
-pub fn follow(app: &App) -> JoinSet<()> {
-    let policy = app.policy();
-    let mut tasks = JoinSet::new();
-    for issuer in policy.issuers() {
-        if let KeySource::Fetched { url, refresh, .. } = &issuer.keys {
-            tasks.spawn(renew(app.clone(), issuer.name.clone(), url.clone(), *refresh));
+/// How often a request that waits looks again.
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// Keeps the keys of all issuers fresh.
+pub fn follow(app: &App) -> JoinHandle<()> {
+    let app = app.clone();
+    app.prover().warm(&app.policy);
+    tokio::spawn(async move {
+        loop {
+            app.prover().tick(clock::now());
+            fetch(&app);
+            sleep(Duration::from_secs(1)).await;
         }
-    }
-    tasks
+    })
 }
 
-async fn renew(app: App, issuer: String, url: Resource, refresh: Duration) {
+/// Proves `token` for `server`, and waits for the documents that takes.
+pub async fn prove(app: &App, token: &Secret, server: &Server) -> Outcome {
+    let (since, began) = (clock::now(), Instant::now());
     loop {
-        let pause = match fetch(&url).await {
-            Ok(keys) => {
-                let mut policy = (*app.policy()).clone();
-                policy.pin(&issuer, keys);
-                app.renew(policy);
-                refresh
-            }
-            Err(error) => {
-                tracing::warn!("the keys of `{issuer}` were not renewed: {error}");
-                RETRY
-            }
-        };
-        sleep(pause).await;
+        let outcome = attempt(app, token, server, since);
+        if !matches!(outcome, Outcome::Waits(_)) || began.elapsed() >= PATIENCE {
+            return outcome;
+        }
+        fetch(app);
+        sleep(GLANCE).await;
     }
 }
 
-async fn fetch(url: &Resource) -> Result<KeySet, Box<dyn std::error::Error + Send + Sync>> {
-    // The URL is the operator's own; a redirect would leave what they have chosen.
-    let client = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(Duration::from_secs(5))
-        .build()?;
-    let mut response = client.get(url.as_str()).send().await?.error_for_status()?;
+fn attempt(app: &App, token: &Secret, server: &Server, since: Time) -> Outcome {
+    app.prover().prove(token, server, &app.policy, since, clock::now())
+}
+
+/// Fetches what is wanted. The tasks outlive the request that asks: others may wait for the same document.
+fn fetch(app: &App) {
+    let wanted = app.prover().wanted(&app.policy);
+    for fetch in wanted {
+        let app = app.clone();
+        tokio::spawn(async move {
+            let got = get(&fetch).await;
+            let (body, cache_control) =
+                got.as_ref().map_or((None, None), |(body, text)| (Some(&**body), text.as_deref()));
+            let arrived =
+                app.prover().arrived(&fetch.document, &Answer { body, cache_control }, &app.policy, clock::now());
+            if let Err(why) = arrived {
+                let error = got.err().map(|error| format!(" ({error})")).unwrap_or_default();
+                tracing::warn!("{} were not renewed: the document {why}{error}", fetch.document);
+            }
+        });
+    }
+}
+
+/// The document, and its `Cache-Control`.
+async fn get(fetch: &Fetch) -> Result<(Vec<u8>, Option<String>), Box<dyn std::error::Error + Send + Sync>> {
+    // The URL is the operator's own, or one an issuer has signed; a redirect would leave what they have chosen.
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(PATIENCE).build()?;
+    let mut response = client.get(&fetch.url).header(ACCEPT, fetch.accept).send().await?.error_for_status()?;
+    let cache_control = response.headers().get(CACHE_CONTROL).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut document = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         document.extend_from_slice(&chunk);
-        if document.len() > SIZE {
+        if document.len() > fetch.document.limit() {
             return Err("the document is too large".into());
         }
     }
-    KeySet::parse(&document).map_err(|bad| bad.to_string().into())
+    Ok((document, cache_control))
 }

@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 use std::{error, fmt};
 
 use accredit_policy::Secret;
-use accredit_policy::token::KeySet;
-use accredit_policy::token::jwk::BadKeySet;
 use jwt_compact::alg::Es256;
 use jwt_compact::jwk::JsonWebKey;
 use jwt_compact::{AlgorithmExt as _, Claims, CreationError, Header};
@@ -124,11 +122,6 @@ impl Issuer {
             ]);
         }
         json!({ "keys": [key] })
-    }
-
-    /// The public keys as the policy reads them.
-    pub fn keys(&self) -> Result<KeySet, BadKeySet> {
-        KeySet::parse(self.jwks().to_string().as_bytes())
     }
 }
 

@@ -1,23 +1,19 @@
-//! `accredit policy explain`: the filter's own state machine, fed from a file.
+//! `accredit policy explain`: what the filter would do with a request, from files.
+
+mod offline;
 
 use std::error::Error;
 use std::io::{self, BufRead, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use accredit_policy::headers::Headers;
-use accredit_policy::stream::{Effect, Gate, Input, Stream};
-use accredit_policy::token::KeySet;
-use accredit_policy::wire::audit::{Decision, Proxy};
-use accredit_policy::{Policy, Secret, Time};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use accredit_policy::Policy;
 use clap::Args;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Output;
-use crate::{clock, config};
+use crate::config;
+use offline::Offline;
 
 /// What to explain.
 #[derive(Debug, Args)]
@@ -34,27 +30,12 @@ pub struct Explain {
     /// The keys of an issuer of the policy, in place of fetching them.
     #[arg(long, value_name = "ISSUER=FILE")]
     jwks: Vec<String>,
+    /// A status list token, in place of fetching it.
+    #[arg(long, value_name = "URL=FILE")]
+    status_list: Vec<String>,
     /// How to print the verdict.
     #[arg(long, value_enum, default_value_t)]
     output: Output,
-}
-
-/// A request, as it would reach the proxy.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Request {
-    now: Option<u64>,
-    method: String,
-    host: String,
-    path: String,
-    #[serde(default)]
-    headers: Vec<(String, String)>,
-    #[serde(default)]
-    body_base64: String,
-    /// The connection's other end; nothing in the policy depends on it yet.
-    #[serde(default)]
-    #[expect(dead_code, reason = "part of the format")]
-    peer: Value,
 }
 
 impl Explain {
@@ -64,15 +45,17 @@ impl Explain {
         for pair in &self.jwks {
             pin(&mut policy, pair)?;
         }
+        let lists = self.status_list.iter().map(|pair| list(pair)).collect::<Result<_, _>>()?;
+        let mut offline = Offline::new(policy, lists);
         if self.batch {
-            return self.batch(&policy);
+            return self.batch(&mut offline);
         }
         let text = match self.request.as_os_str() == "-" {
             true => io::read_to_string(io::stdin())?,
             false => std::fs::read_to_string(&self.request)
                 .map_err(|error| format!("{}: {error}", self.request.display()))?,
         };
-        let verdict = explain(&policy, &text);
+        let verdict = offline.explain(&text);
         match self.output {
             Output::Json => println!("{verdict}"),
             Output::Text => people(&verdict),
@@ -81,7 +64,7 @@ impl Explain {
         Ok(if permitted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    fn batch(&self, policy: &Policy) -> Result<ExitCode, Box<dyn Error>> {
+    fn batch(&self, offline: &mut Offline) -> Result<ExitCode, Box<dyn Error>> {
         let input: Box<dyn BufRead> = match self.request.as_os_str() == "-" {
             true => Box::new(io::stdin().lock()),
             false => Box::new(io::BufReader::new(
@@ -93,8 +76,8 @@ impl Explain {
         for line in input.split(b'\n') {
             let line = line?;
             let answer = match std::str::from_utf8(&line) {
-                Ok(text) => explain(policy, text),
-                Err(_) => unreadable("not UTF-8"),
+                Ok(text) => offline.explain(text),
+                Err(_) => offline::unreadable("not UTF-8"),
             };
             writeln!(output, "{answer}")?;
         }
@@ -108,107 +91,18 @@ fn pin(policy: &mut Policy, pair: &str) -> Result<(), Box<dyn Error>> {
     let (issuer, file) =
         pair.split_once('=').ok_or_else(|| format!("--jwks: found `{pair}`, accepted is `ISSUER=FILE`"))?;
     let document = std::fs::read(file).map_err(|error| format!("{file}: {error}"))?;
-    let keys = KeySet::parse(&document).map_err(|bad| format!("{file}: the document {bad}"))?;
-    match policy.pin(issuer, keys) {
+    match policy.pin(issuer, &document).map_err(|bad| format!("{file}: the document {bad}"))? {
         true => Ok(()),
         false => Err(format!("--jwks: found `{issuer}`, accepted is a name below `issuers` of the policy").into()),
     }
 }
 
-/// Runs one request through the filter's code. Keys that would be fetched cannot be had; the broker always mints.
-fn explain(policy: &Policy, text: &str) -> Value {
-    let request = match accredit_policy::json::value(text)
-        .map_err(|flaw| flaw.to_string())
-        .and_then(|value| serde_json::from_value::<Request>(value).map_err(|error| error.to_string()))
-    {
-        Ok(request) => request,
-        Err(error) => return unreadable(&error),
-    };
-    let Ok(body) = STANDARD.decode(&request.body_base64) else {
-        return unreadable("`body_base64` is not base64");
-    };
-    let now = request.now.map_or_else(clock::now, Time::from_seconds);
-    let proxy = Proxy { node: "explain".into(), worker: None };
-    let mut gate = Gate::new(policy.clone(), Secret::default(), proxy);
-    let mut stream = Stream::default();
-    let mut status = 200;
-    let first = Input::Headers { headers: headers(&request), last: body.is_empty(), random: [0; 16] };
-    let mut effects: std::collections::VecDeque<_> = stream.handle(first, &mut gate, now).into();
-    let grown = Input::Grown { size: body.len(), last: true };
-    let mut pending = (!body.is_empty()).then_some(grown);
-    loop {
-        let Some(effect) = effects.pop_front() else {
-            match pending.take() {
-                Some(input) => effects.extend(stream.handle(input, &mut gate, now)),
-                None => break,
-            }
-            continue;
-        };
-        let next = match effect {
-            Effect::ReadBody(_) => stream.handle(Input::Body(Some(&body)), &mut gate, now),
-            Effect::AwaitKeys => {
-                for issuer in gate.keys.wanted() {
-                    // Nothing is fetched here; the request is answered as if the issuer were away.
-                    drop(gate.keys.arrived(&issuer, None, now));
-                }
-                stream.handle(Input::KeysSettled, &mut gate, now)
-            }
-            Effect::Reply(reply) => {
-                status = reply.status;
-                Vec::new()
-            }
-            Effect::Post(_)
-            | Effect::Forward(_)
-            | Effect::StripResponse(_)
-            | Effect::Note(_)
-            | Effect::Log(..)
-            | Effect::Count(..) => Vec::new(),
-        };
-        effects.extend(next);
-    }
-    verdict(&stream, status)
-}
-
-fn headers(request: &Request) -> Headers {
-    let pseudo = [(":method", &request.method), (":authority", &request.host), (":path", &request.path)];
-    let pseudo = pseudo.into_iter().map(|(name, value)| (name.to_owned(), value.clone().into_bytes()));
-    let others = request.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone().into_bytes()));
-    Headers::new(pseudo.chain(others))
-}
-
-/// The answer, from the record the filter would have written.
-fn verdict(stream: &Stream, status: u16) -> Value {
-    let record = stream.record();
-    let denied = record.decision == Some(Decision::Deny);
-    json!({
-        "decision": if denied { "deny" } else { "permit" },
-        "reason": record.reason,
-        "status": status,
-        "server": record.server,
-        "agent": record.agent.as_ref().map(|agent| &agent.id),
-        "subject": record.subject,
-        "chain": record.chain,
-        "tool": record.tool,
-        "scopes": record.scopes,
-        "credential": record.credential.as_ref().map(|credential| &credential.name),
-    })
-}
-
-/// The answer to something that is no request.
-fn unreadable(error: &str) -> Value {
-    json!({
-        "decision": "deny",
-        "reason": "request_malformed",
-        "status": 400,
-        "server": null,
-        "agent": null,
-        "subject": null,
-        "chain": [],
-        "tool": null,
-        "scopes": null,
-        "credential": null,
-        "error": error,
-    })
+/// Reads the status list of `URL=FILE`.
+fn list(pair: &str) -> Result<(String, Vec<u8>), Box<dyn Error>> {
+    let (url, file) =
+        pair.split_once('=').ok_or_else(|| format!("--status-list: found `{pair}`, accepted is `URL=FILE`"))?;
+    let document = std::fs::read(file).map_err(|error| format!("{file}: {error}"))?;
+    Ok((url.to_owned(), document))
 }
 
 fn people(verdict: &Value) {

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
-use std::sync::{Arc, RwLock};
+use std::sync::Mutex;
 
 use accredit_policy::Policy;
 use axum::serve::ListenerExt as _;
@@ -29,13 +29,14 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
         .create(&data)
         .map_err(|error| format!("{}: {error}", data.display()))?;
     let issuer = Issuer::open(&issuer, &data)?;
-    let policy = RwLock::new(Arc::new(own(policy, &issuer)?));
+    let policy = own(policy, &issuer)?;
+    let prover = Mutex::default();
     let store = Store::open(&data).await.map_err(|error| format!("{}: {error}", data.join("accredit.db").display()))?;
     agents::seed(store.pool(), &agents, clock::now()).await.map_err(|error| error.internal)?;
-    let app = App::new(Inner { issuer, store, policy, operator, proxies, credentials });
-    let _followers = foreign::follow(&app);
+    let app = App::new(Inner { issuer, store, policy, prover, operator, proxies, credentials });
+    let _follower = foreign::follow(&app);
     let listener = TcpListener::bind(listen).await.map_err(|error| format!("`listen`: {listen}: {error}"))?;
-    tracing::info!(%listen, policy = app.policy().digest(), "ready");
+    tracing::info!(%listen, policy = app.policy.digest(), "ready");
     // Small answers must not wait for more to send.
     let listener = listener.tap_io(|connection| {
         if let Err(error) = connection.set_nodelay(true) {
@@ -50,7 +51,7 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
 fn own(mut policy: Policy, issuer: &Issuer) -> Result<Policy, String> {
     let name = policy.issuers().find(|one| one.identifier == issuer.url()).map(|one| one.name.clone());
     if let Some(name) = name {
-        policy.pin(&name, issuer.keys().map_err(|bad| bad.to_string())?);
+        policy.pin(&name, issuer.jwks().to_string().as_bytes()).map_err(|bad| format!("our own key set {bad}"))?;
     }
     Ok(policy)
 }

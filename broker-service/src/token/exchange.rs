@@ -4,13 +4,13 @@
 //! intent is on the disk before anything is minted.
 
 use accredit_policy::decide::{Permit, decide};
-use accredit_policy::keys::Keys;
 use accredit_policy::mcp::Call;
 use accredit_policy::policy::Server;
-use accredit_policy::token::{self, Outcome, Verified};
+use accredit_policy::sender::Bound;
+use accredit_policy::token::{Outcome, Verified, hex};
 use accredit_policy::wire::audit::{self, Decision, Kind, Record};
 use accredit_policy::wire::exchange::{ACCESS_TOKEN, TOOL_CALL, ToolCall};
-use accredit_policy::{Policy, Reason};
+use accredit_policy::{Policy, Reason, Secret};
 use serde_json::{Value, json};
 
 use super::form::Form;
@@ -19,13 +19,14 @@ use crate::app::App;
 use crate::clock;
 use crate::credential::{self, Lease};
 use crate::error::{ApiError, Code};
+use crate::foreign;
 
 /// Mints a credential for `proxy`, or refuses.
 pub async fn answer(app: &App, proxy: String, form: &Form) -> Result<Value, ApiError> {
-    let policy = app.policy();
+    let policy = &app.policy;
     let call = call(form)?;
-    let mut record = begin(&policy, proxy, &call)?;
-    match judge(app, form, &policy, &call, &mut record).await {
+    let mut record = begin(policy, proxy, &call)?;
+    match judge(app, form, &call, &mut record).await {
         Ok((verified, permit)) => mint(app, &call, &verified, &permit, record).await,
         Err(Refused { reason, error }) => {
             record.kind = Kind::Decision;
@@ -84,27 +85,24 @@ fn begin(policy: &Policy, proxy: String, call: &ToolCall) -> Result<Record, ApiE
 }
 
 /// Proves the token and decides, as the proxy has done before.
-async fn judge(
-    app: &App,
-    form: &Form,
-    policy: &Policy,
-    call: &ToolCall,
-    record: &mut Record,
-) -> Result<(Box<Verified>, Permit), Refused> {
+async fn judge(app: &App, form: &Form, call: &ToolCall, record: &mut Record) -> Result<(Verified, Permit), Refused> {
     if form.required("subject_token_type")? != ACCESS_TOKEN {
         return Err(Refused::new(Code::InvalidRequest, "the subject token is not an access token"));
     }
-    let server = policy
+    let server = app
+        .policy
         .server(&call.server)
         .filter(|server| form.required("resource").is_ok_and(|one| one == server.resource.as_str()));
     let Some(server) = server else {
         return Err(Refused::new(Code::InvalidTarget, "no server of the policy has this name and resource"));
     };
     record.protocol = Some("mcp".into());
-    let verified = prove(form.required("subject_token")?, server, policy)?;
+    let verified = prove(app, &Secret::new(form.required("subject_token")?), server).await?;
     tell(record, &verified);
     known(app, &verified).await?;
-    let permit = decide(server, &verified, &Call::tool(&call.tool)).map_err(|denial| Refused {
+    // Only the proxy has seen the other end of the agent's connection.
+    let bound = Bound::vouched(verified.clone());
+    let permit = decide(server, &bound, &Call::tool(&call.tool)).map_err(|denial| Refused {
         reason: denial.reason.name(),
         error: ApiError::new(Code::AccessDenied, "the policy does not permit this call").because(denial.note),
     })?;
@@ -119,9 +117,8 @@ async fn judge(
     }
 }
 
-fn prove(token: &str, server: &Server, policy: &Policy) -> Result<Box<Verified>, Refused> {
-    // Every key known now stands in the policy; nothing is fetched while a proxy waits.
-    match token::verify(token, server, policy, &mut Keys::default(), clock::now()) {
+async fn prove(app: &App, token: &Secret, server: &Server) -> Result<Verified, Refused> {
+    match foreign::prove(app, token, server).await {
         Outcome::Proved(verified) => Ok(verified),
         Outcome::Refused(refusal) => Err(Refused {
             reason: refusal.reason.name(),
@@ -138,8 +135,8 @@ fn tell(record: &mut Record, verified: &Verified) {
     let claims = verified.claims();
     record.agent = Some(audit::Agent { issuer: verified.issuer().to_owned(), id: claims.agent.clone() });
     record.subject = Some(claims.subject.clone());
-    record.chain.clone_from(&claims.chain);
-    record.token = Some(audit::Token { jti: claims.id.clone(), sha256: verified.digest().to_owned() });
+    record.chain = claims.chain.names().map(str::to_owned).collect();
+    record.token = Some(audit::Token { jti: claims.id.clone(), sha256: hex(verified.digest()) });
     let held = claims.scopes.iter().map(str::to_owned).collect();
     record.scopes = Some(audit::Scopes { required: Vec::new(), held });
 }

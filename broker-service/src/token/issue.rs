@@ -3,6 +3,7 @@
 //! [RFC 6749 §4.4](https://www.rfc-editor.org/rfc/rfc6749#section-4.4)
 
 use accredit_policy::scope::Scopes;
+use accredit_policy::token::{digest, hex};
 use accredit_policy::wire::audit::{self, Decision, Kind, Record};
 use serde_json::{Value, json};
 
@@ -22,7 +23,7 @@ pub async fn answer(app: &App, agent: &Agent, form: &Form) -> Result<Value, ApiE
         kind: Kind::Issue,
         agent: Some(audit::Agent { issuer: app.issuer.url().to_owned(), id: agent.id.clone() }),
         subject: Some(agent.id.clone()),
-        policy: Some(app.policy().digest().to_owned()),
+        policy: Some(app.policy.digest().to_owned()),
         ..Record::default()
     };
     let outcome = match granted {
@@ -75,7 +76,7 @@ fn sign(app: &App, agent: &Agent, grant: &Grant, record: &mut Record) -> Result<
         act: None,
     });
     let token = token.map_err(ApiError::unavailable)?;
-    let sha256 = accredit_policy::token::digest(&token);
+    let sha256 = hex(&digest(&token));
     record.token = Some(audit::Token { jti: Some(id), sha256 });
     record.scopes =
         Some(audit::Scopes { required: Vec::new(), held: grant.scopes.iter().map(str::to_owned).collect() });
