@@ -78,7 +78,7 @@ fn a_mistake_names_its_place_what_was_found_and_what_is_accepted() {
         (
             "/issuers/corp/algorithms",
             json!(["HS256"]),
-            "`issuers.corp.algorithms[0]`: found `HS256`, accepted is one of `ES256`, `EdDSA`, `Ed25519`, `RS256`",
+            "`issuers.corp.algorithms[0]`: found `HS256`, accepted is one of `ES256`, `ES384`, `EdDSA`, `Ed25519`, `PS256`, `PS384`, `PS512`, `RS256`, `RS384`, `RS512`",
         ),
         (
             "/issuers/corp/clock_skew",
