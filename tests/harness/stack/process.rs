@@ -32,7 +32,10 @@ pub struct Failure {
 
 impl Process {
     /// Starts `command` in `dir`; both its outputs are appended to `dir/<name>.log`.
-    pub(super) fn spawn(name: &'static str, command: &mut Command, dir: &Path) -> Self {
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn spawn(name: &'static str, command: &mut Command, dir: &Path) -> Self {
         let log = File::options().create(true).append(true).open(dir.join(format!("{name}.log")));
         let log = log.unwrap_or_else(|error| panic!("no log in {}: {error}", dir.display()));
         let err = log.try_clone().expect("a file handle can be doubled");
@@ -42,7 +45,13 @@ impl Process {
     }
 
     /// Waits until `url` answers 200.
-    pub(super) async fn ready(mut self, url: &str) -> Result<Self, Failure> {
+    ///
+    /// # Errors
+    /// Its log, when it ends or does not get ready.
+    ///
+    /// # Panics
+    /// When no HTTP client can be built.
+    pub async fn ready(mut self, url: &str) -> Result<Self, Failure> {
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2));
         let http = http.build().expect("a plain HTTP client builds");
         let start = Instant::now();
