@@ -165,7 +165,7 @@ pub(crate) fn env(name: &str) -> Option<String> {
 pub(crate) fn headers(map: Map) -> Host<Headers> {
     // SAFETY: both pointers are to locals of the right type.
     let bytes = take(|data, size| unsafe { raw::proxy_get_header_map_pairs(map as u32, data, size) })?;
-    pairs(&bytes).map(Headers::new).ok_or(HostError(u32::MAX))
+    pairs(&bytes).ok_or(HostError(u32::MAX))
 }
 
 /// The first value of one header; `None` when there is none or it is no text.
@@ -370,20 +370,21 @@ fn serialize(pairs: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// The inverse of [`serialize`], for bytes of the host.
-fn pairs(bytes: &[u8]) -> Option<Vec<(String, Vec<u8>)>> {
-    let Some((count, mut sizes)) = bytes.split_first_chunk::<4>() else {
-        return bytes.is_empty().then(Vec::new);
+fn pairs(bytes: &[u8]) -> Option<Headers> {
+    let Some((count, sizes)) = bytes.split_first_chunk::<4>() else {
+        return bytes.is_empty().then(Headers::default);
     };
     let count = usize::try_from(u32::from_le_bytes(*count)).ok()?;
-    let (head, mut texts) = sizes.split_at_checked(count.checked_mul(8)?)?;
-    sizes = head;
-    let mut text = || {
-        let (size, rest) = sizes.split_first_chunk::<4>()?;
-        sizes = rest;
-        let (text, rest) = texts.split_at_checked(usize::try_from(u32::from_le_bytes(*size)).ok()?)?;
+    let (sizes, mut texts) = sizes.split_at_checked(count.checked_mul(8)?)?;
+    let mut headers = Headers::with_room(count, texts.len());
+    let mut text = |size: [u8; 4]| {
+        let (text, rest) = texts.split_at_checked(usize::try_from(u32::from_le_bytes(size)).ok()?)?;
         texts = rest.split_first()?.1;
-        Some(text.to_vec())
+        Some(text)
     };
-    let pair = |_| Some((String::from_utf8_lossy(&text()?).into_owned(), text()?));
-    (0..count).map(pair).collect()
+    for [a, b, c, d, e, f, g, h] in sizes.as_chunks::<8>().0 {
+        let (name, value) = (text([*a, *b, *c, *d])?, text([*e, *f, *g, *h])?);
+        headers.push(name, value);
+    }
+    Some(headers)
 }

@@ -21,6 +21,9 @@ mod stream;
 use proxy_wasm::traits::RootContext;
 use proxy_wasm::types::LogLevel;
 
+#[global_allocator]
+static HEAP: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
+
 /// The host's entry point.
 mod entry {
     use super::*;

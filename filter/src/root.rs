@@ -44,6 +44,8 @@ pub(crate) struct Shared {
     waiting: RefCell<Vec<Context>>,
     answers: RefCell<BTreeMap<u32, Context>>,
     queue: Cell<u32>,
+    /// Random bytes that were asked for and not used yet.
+    random: RefCell<Vec<[u8; 16]>>,
     metrics: RefCell<BTreeMap<String, u32>>,
 }
 
@@ -57,6 +59,23 @@ impl Shared {
         }
         self.waiting.borrow_mut().push(stream);
         Ok(())
+    }
+
+    /// 16 random bytes, which name a record. The host is asked for many at once.
+    pub(crate) fn random(&self) -> [u8; 16] {
+        let mut random = self.random.borrow_mut();
+        if random.is_empty() {
+            *random = host::random::<1024>().as_chunks().0.to_vec();
+        }
+        random.pop().unwrap_or_default()
+    }
+
+    /// Rings for the root context if too many records wait; their batch outlives the stream that wrote the last one.
+    pub(crate) fn relieve(&self) {
+        let presses = self.gate.borrow().outbox.presses();
+        if presses && let Err(error) = host::ring(self.queue.get()) {
+            log::debug!("records wait for the next tick: {error}");
+        }
     }
 
     /// Notes that the answer to `token` is for a stream although it comes to the root.
@@ -144,6 +163,7 @@ impl Root {
             waiting: RefCell::default(),
             answers: RefCell::default(),
             queue: Cell::new(queue),
+            random: RefCell::default(),
             metrics: RefCell::default(),
         })
     }
@@ -178,6 +198,14 @@ impl Root {
             log::warn!("{document} were not renewed: the document {why}");
         }
         shared.wake();
+    }
+
+    /// Sends the next batch of records before its time, if too many wait.
+    fn relieve(&self, shared: &Shared) {
+        let presses = shared.gate.borrow().outbox.presses();
+        if presses {
+            self.flush(shared);
+        }
     }
 
     /// Sends the next batch of records.
@@ -228,7 +256,7 @@ impl SdkContext for Root {
                 }
                 shared.gate.borrow_mut().outbox.settled(kept, host::now());
                 if kept {
-                    self.flush(&shared);
+                    self.relieve(&shared);
                 }
             }
         }
@@ -269,6 +297,7 @@ impl RootContext for Root {
         host::silence(queue);
         if let Some(shared) = self.shared.clone() {
             self.fetch(&shared);
+            self.relieve(&shared);
         }
     }
 

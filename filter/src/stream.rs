@@ -117,7 +117,7 @@ impl SdkContext for Context {
 impl HttpContext for Context {
     fn on_http_request_headers(&mut self, _: usize, last: bool) -> Action {
         let input = match host::headers(Map::Request) {
-            Ok(headers) => Input::Headers { headers, last, random: host::random() },
+            Ok(headers) => Input::Headers { headers, last, random: self.shared.random() },
             Err(_) => Input::Failed("the request's headers could not be read"),
         };
         self.feed(input, Moment::Asked);
@@ -146,6 +146,7 @@ impl HttpContext for Context {
         let bytes = host::property(&["response", "size"]).and_then(|bytes| bytes.try_into().ok());
         self.feed(Input::Closed { bytes: bytes.map(u64::from_le_bytes) }, Moment::Asked);
         self.shared.forget(self);
+        self.shared.relieve();
     }
 }
 

@@ -14,7 +14,8 @@
 //! | `load`, `wire`, `token` | requests, as fast as they are answered |
 //! | `report`, `machine` | what comes out |
 //!
-//! `BENCH_REQUESTS` is the number of requests per cell: one row, one variant, one round.
+//! `BENCH_REQUESTS` is the number of requests per cell: one row, one variant, one round. `BENCH_ROW` leaves out the rows
+//! whose name does not hold that text.
 
 mod audit;
 mod envoy;
@@ -33,6 +34,7 @@ use std::path::{Path, PathBuf};
 use audit::Audit;
 use envoy::{Envoy, Site};
 use round::Bench;
+use row::{ROWS, Row};
 use token::Mint;
 use variant::VARIANTS;
 
@@ -50,13 +52,13 @@ const CONNECTIONS: usize = 8;
 async fn main() -> Result<(), Failure> {
     let requests = requests()?;
     let dir = directory()?;
-    let mut bench = start(&dir, requests).await?;
+    let mut bench = start(&dir, rows()?, requests).await?;
     let mut rounds = Vec::new();
     for round in 0..=ROUNDS {
         eprintln!("bench: {}", if round == 0 { "warm-up".into() } else { format!("round {round} of {ROUNDS}") });
         rounds.push(bench.round(round).await?);
     }
-    let report = report::Report::new(&rounds[1..], requests);
+    let report = report::Report::new(&bench.rows, &rounds[1..], requests);
     let file = dir.join("report.json");
     std::fs::write(&file, format!("{:#}\n", report.json())).map_err(|error| format!("{}: {error}", file.display()))?;
     print!("{report}");
@@ -64,7 +66,7 @@ async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-async fn start(dir: &Path, requests: usize) -> Result<Bench, Failure> {
+async fn start(dir: &Path, rows: Vec<&'static Row>, requests: usize) -> Result<Bench, Failure> {
     let mint = Mint::default();
     let audit = Audit::start(dir, &mint).await?;
     let site = Site { dir, backend: stub::start().await?, broker: audit.port(), mint: &mint };
@@ -72,13 +74,23 @@ async fn start(dir: &Path, requests: usize) -> Result<Bench, Failure> {
     for variant in &VARIANTS {
         envoys.push(Envoy::start(variant, &site).await?);
     }
-    Ok(Bench { envoys, audit, mint, requests })
+    Ok(Bench { envoys, audit, mint, rows, requests })
 }
 
 fn requests() -> Result<usize, Failure> {
     let Ok(text) = std::env::var("BENCH_REQUESTS") else { return Ok(REQUESTS) };
     let number = text.parse().ok().filter(|number| (100..=100_000).contains(number));
     number.ok_or_else(|| format!("BENCH_REQUESTS: found `{text}`, accepted is a number from 100 to 100000"))
+}
+
+fn rows() -> Result<Vec<&'static Row>, Failure> {
+    let text = std::env::var("BENCH_ROW").unwrap_or_default();
+    let rows: Vec<_> = ROWS.iter().filter(|row| row.name.contains(&text)).collect();
+    let names = || ROWS.iter().map(|row| format!("`{}`", row.name)).collect::<Vec<_>>().join(", ");
+    match rows.is_empty() {
+        true => Err(format!("BENCH_ROW: found `{text}`, accepted is a part of one of {}", names())),
+        false => Ok(rows),
+    }
 }
 
 /// `target/bench`, empty.
@@ -99,7 +111,9 @@ mod tests {
         if !envoy::available("bench") {
             return;
         }
-        let mut bench = super::start(&fresh("bench"), 16).await.unwrap_or_else(|failure| panic!("{failure}"));
+        let mut bench = super::start(&fresh("bench"), super::ROWS.iter().collect(), 16)
+            .await
+            .unwrap_or_else(|failure| panic!("{failure}"));
         let rows = bench.round(0).await.unwrap_or_else(|failure| panic!("{failure}"));
         assert!(rows.iter().flatten().all(|cell| cell.cpu > 0.0 && cell.timing.latencies.len() == 16));
     }

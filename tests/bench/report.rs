@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::machine;
 use crate::round::Cell;
-use crate::row::{ROWS, Row};
+use crate::row::Row;
 use crate::variant::{ACCREDIT, BARE, VARIANTS};
 use crate::{CONNECTIONS, ROUNDS};
 
@@ -40,11 +40,11 @@ struct Line {
 }
 
 impl Report {
-    /// In: of each round the cells of each row.
-    pub fn new(rounds: &[Vec<Vec<Cell>>], requests: usize) -> Self {
+    /// In: the rows, and of each round the cells of each row.
+    pub fn new(rows: &[&'static Row], rounds: &[Vec<Vec<Cell>>], requests: usize) -> Self {
         let cells = |at: usize| rounds.iter().map(|round| &round[at][..]).collect::<Vec<_>>();
-        let row = |(at, row)| Outcome::new(row, &cells(at));
-        Self { machine: machine::describe(), requests, rows: ROWS.iter().enumerate().map(row).collect() }
+        let row = |(at, row): (usize, &&'static Row)| Outcome::new(row, &cells(at));
+        Self { machine: machine::describe(), requests, rows: rows.iter().enumerate().map(row).collect() }
     }
 
     pub fn json(&self) -> Value {

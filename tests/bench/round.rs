@@ -6,7 +6,7 @@ use crate::Failure;
 use crate::audit::Audit;
 use crate::envoy::Envoy;
 use crate::load::{Load, Timing, calls};
-use crate::row::{ROWS, Row};
+use crate::row::Row;
 use crate::token::Mint;
 
 /// Everything that runs.
@@ -15,6 +15,7 @@ pub struct Bench {
     pub envoys: Vec<Envoy>,
     pub audit: Audit,
     pub mint: Mint,
+    pub rows: Vec<&'static Row>,
     pub requests: usize,
 }
 
@@ -30,7 +31,7 @@ impl Bench {
     /// Every row once; out: its cells. Each round begins with another variant, so that none always runs first.
     pub async fn round(&mut self, round: usize) -> Result<Vec<Vec<Cell>>, Failure> {
         let mut cells = Vec::new();
-        for row in &ROWS {
+        for row in self.rows.clone() {
             cells.push(self.row(row, round).await?);
         }
         Ok(cells)

@@ -1,8 +1,20 @@
 //! Request headers as the host hands them over: names in lower case, values as bytes of unknown meaning.
 
 /// Names and values in their order; names repeat when lines do.
+///
+/// All texts lie in one buffer: a request has some twenty headers, and a VM pays for every allocation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Headers(Vec<(String, Vec<u8>)>);
+pub struct Headers {
+    texts: Vec<u8>,
+    lines: Vec<Line>,
+}
+
+/// Where a line's name and value end; the name begins where the line before ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Line {
+    name: usize,
+    value: usize,
+}
 
 /// What stands under a name that may stand once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,16 +28,40 @@ pub enum Sole<'a> {
 }
 
 impl Headers {
+    /// Room for `lines` lines of `bytes` bytes in all.
+    pub fn with_room(lines: usize, bytes: usize) -> Self {
+        Self { texts: Vec::with_capacity(bytes), lines: Vec::with_capacity(lines) }
+    }
+
     /// Takes over pairs of name and value.
     pub fn new(pairs: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
-        Self(pairs.into_iter().collect())
+        let mut headers = Self::default();
+        pairs.into_iter().for_each(|(name, value)| headers.push(name.as_bytes(), &value));
+        headers
+    }
+
+    /// Adds a line.
+    pub fn push(&mut self, name: &[u8], value: &[u8]) {
+        self.texts.extend_from_slice(name);
+        let name = self.texts.len();
+        self.texts.extend_from_slice(value);
+        self.lines.push(Line { name, value: self.texts.len() });
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let mut start = 0;
+        self.lines.iter().map(move |line| {
+            let name = self.texts.get(start..line.name).unwrap_or_default();
+            start = line.value;
+            (name, self.texts.get(line.name..line.value).unwrap_or_default())
+        })
     }
 
     /// The value of a header that may stand once.
     ///
     /// Hosts disagree on which of several lines counts, so several are as bad as none that can be read.
     pub fn sole(&self, name: &str) -> Sole<'_> {
-        let mut lines = self.0.iter().filter(|(other, _)| other == name);
+        let mut lines = self.iter().filter(|(other, _)| *other == name.as_bytes());
         match (lines.next(), lines.next()) {
             (None, _) => Sole::Absent,
             (Some((_, value)), None) => match std::str::from_utf8(value) {
@@ -47,12 +83,12 @@ impl Headers {
 
     /// Whether the name stands at all.
     pub fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|(other, _)| other == name)
+        self.iter().any(|(other, _)| other == name.as_bytes())
     }
 
-    /// All names, repeated as their lines are.
+    /// All names that are text, repeated as their lines are.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(name, _)| name.as_str())
+        self.iter().filter_map(|(name, _)| std::str::from_utf8(name).ok())
     }
 }
 

@@ -115,7 +115,7 @@ fn walk<'de, A: MapAccess<'de>>(
     mut map: A,
     mut each: impl FnMut(&mut A, Cow<'de, str>) -> Result<(), A::Error>,
 ) -> Result<(), A::Error> {
-    let mut seen = BTreeSet::new();
+    let mut seen = Seen::default();
     while let Some(name) = map.next_key_seed(Name)? {
         if !seen.insert(name.clone()) {
             return Err(A::Error::custom(DUPLICATE));
@@ -123,6 +123,31 @@ fn walk<'de, A: MapAccess<'de>>(
         each(&mut map, name)?;
     }
     Ok(())
+}
+
+/// The names of an object so far. Few are compared one by one, many are kept in order: an object with very many names
+/// must not take their square.
+#[derive(Default)]
+struct Seen<'de> {
+    few: Vec<Cow<'de, str>>,
+    many: BTreeSet<Cow<'de, str>>,
+}
+
+/// How many names are few.
+const FEW: usize = 16;
+
+impl<'de> Seen<'de> {
+    /// Notes a name; `false` when it was there.
+    fn insert(&mut self, name: Cow<'de, str>) -> bool {
+        if self.few.contains(&name) {
+            return false;
+        }
+        if self.few.len() == FEW {
+            return self.many.insert(name);
+        }
+        self.few.push(name);
+        true
+    }
 }
 
 /// Checks a value and keeps nothing.
@@ -292,6 +317,8 @@ mod tests {
         for bad in [
             r#"{"a":1,"a":2}"#,
             r#"{"x":{"name":1,"n\u0061me":2}}"#,
+            r#"{"0":0,"1":0,"2":0,"3":0,"4":0,"5":0,"6":0,"7":0,"8":0,"9":0,"a":0,"b":0,"c":0,"d":0,"e":0,"f":0,"g":0,"g":0}"#,
+            r#"{"0":0,"1":0,"2":0,"3":0,"4":0,"5":0,"6":0,"7":0,"8":0,"9":0,"a":0,"b":0,"c":0,"d":0,"e":0,"f":0,"g":0,"0":0}"#,
             r#"["\ud800"]"#,
             r#"{"\udc00":1}"#,
             "[1e400]",

@@ -87,6 +87,12 @@ impl Outbox {
         self.next = now.plus(Duration::from_millis(100).saturating_mul(factor).min(PAUSE));
     }
 
+    /// Whether so much waits that the next batch need not wait for its time. Many small batches would cost more than
+    /// what is in them.
+    pub fn presses(&self) -> bool {
+        self.flying == 0 && (self.bytes >= BATCH || self.records.len() >= audit::BATCH)
+    }
+
     /// How many records wait.
     pub fn waiting(&self) -> usize {
         self.records.len()

@@ -150,14 +150,19 @@ fn split(text: &str, depth: usize) -> Result<Members<'_>, json::Flaw> {
 
 /// Refuses names that are nearly, but not exactly, one that decides the meaning.
 fn clean(members: &Members<'_>) -> Result<(), Flaw> {
-    let near = |name: &str| {
-        let folded = fold(name);
-        MEANING.iter().any(|meaning| fold(meaning) == folded && *meaning != name)
-    };
     match members.iter().any(|(name, _)| near(name)) {
         true => Err(Flaw::malformed("a name is nearly one of the protocol's")),
         false => Ok(()),
     }
+}
+
+fn near(name: &str) -> bool {
+    // Most names are plain, and for those folding is a matter of case.
+    let folded = match name.bytes().all(|byte| byte.is_ascii() && byte != 0) {
+        true => Cow::Borrowed(name),
+        false => Cow::Owned(fold(name)),
+    };
+    MEANING.iter().any(|meaning| folded.eq_ignore_ascii_case(meaning) && *meaning != name)
 }
 
 /// A name as a lenient server may see it: without NULs, without case, `ſ` as `s` and `K` as `k`.

@@ -144,5 +144,8 @@ fn words(scopes: &Scopes) -> Vec<String> {
 
 /// What the caller chose goes into the record only so far.
 fn shorten(text: &str) -> String {
-    text.chars().take(256).collect()
+    match text.char_indices().nth(256) {
+        Some((end, _)) => text.get(..end).unwrap_or_default().to_owned(),
+        None => text.to_owned(),
+    }
 }
