@@ -210,3 +210,6 @@ impl Entry {
         self.kept.land(keys, span, now);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -134,3 +134,6 @@ impl Entry {
         self.kept.land(list, span, now);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,6 +53,12 @@ pub(crate) fn proved(agent: &str, seconds: u64) -> Proved {
     Proved { issuer: ISSUER.into(), name: "corp".into(), claims, digest: [0; 32], edition: 0 }
 }
 
+/// `value` with one member set.
+pub(crate) fn with(mut value: Value, name: &str, member: Value) -> Value {
+    value[name] = member;
+    value
+}
+
 /// A policy as JSON, for tests that change a part of it.
 pub(crate) fn policy_json() -> Value {
     json!({
