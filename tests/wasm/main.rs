@@ -8,6 +8,7 @@ mod chaos;
 mod config;
 mod host;
 mod keys;
+mod memory;
 mod response;
 mod samples;
 mod strict;
