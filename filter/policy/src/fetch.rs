@@ -1,7 +1,7 @@
 //! Documents of issuers that many requests wait for: what to fetch, when, and how long to keep it.
 //!
-//! Sans-IO: whoever holds [`Kept`] documents notes which to fetch; the shell fetches each once, from the root context, and
-//! brings back what came.
+//! Sans-IO: whoever keeps documents notes which to fetch; the shell fetches each once, from the root context, and brings
+//! back what came.
 
 use std::fmt;
 use std::time::Duration;
