@@ -25,8 +25,14 @@ pub enum Alg {
     EdDsa,
     /// ECDSA on P-256.
     Es256,
+    /// ECDSA on P-384.
+    Es384,
     /// RSA-PSS with SHA-256.
     Ps256,
+    /// The same with SHA-384.
+    Ps384,
+    /// The same with SHA-512.
+    Ps512,
     /// RSA PKCS#1 v1.5 with SHA-256.
     Rs256,
     /// The same with SHA-384.
@@ -88,6 +94,11 @@ impl Issuer {
     /// Signs any two texts, JSON or not, as header and payload.
     pub fn sign(&self, alg: Alg, header: &str, payload: &str) -> String {
         seal(header, payload, |message| keys().sign(alg, message))
+    }
+
+    /// The same with a key of somebody else.
+    pub fn sign_foreign(&self, alg: Alg, header: &str, payload: &str) -> String {
+        seal(header, payload, |message| foreign().sign(alg, message))
     }
 }
 
@@ -201,12 +212,28 @@ pub fn corrupt(token: &str) -> String {
 }
 
 impl Alg {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::EdDsa,
+        Self::Es256,
+        Self::Es384,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+    ];
+
     /// Its name in a token's header.
     pub fn name(self) -> &'static str {
         match self {
             Self::EdDsa => "EdDSA",
             Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
             Self::Ps256 => "PS256",
+            Self::Ps384 => "PS384",
+            Self::Ps512 => "PS512",
             Self::Rs256 => "RS256",
             Self::Rs384 => "RS384",
             Self::Rs512 => "RS512",
@@ -218,7 +245,8 @@ impl Alg {
         match self {
             Self::EdDsa => "ed-1",
             Self::Es256 => "ec-1",
-            Self::Ps256 | Self::Rs256 | Self::Rs384 | Self::Rs512 => "rsa-1",
+            Self::Es384 => "ec-384",
+            Self::Ps256 | Self::Ps384 | Self::Ps512 | Self::Rs256 | Self::Rs384 | Self::Rs512 => "rsa-1",
         }
     }
 }
@@ -246,7 +274,7 @@ mod tests {
     #[test]
     fn an_independent_verifier_accepts_what_is_signed_and_refuses_what_is_broken() {
         let issuer = Issuer::new("https://idp.example.test");
-        for alg in [Alg::EdDsa, Alg::Es256, Alg::Ps256, Alg::Rs256, Alg::Rs384, Alg::Rs512] {
+        for alg in Alg::ALL {
             let token = issuer.token().alg(alg).sign();
             assert!(verified(alg, &token), "{alg:?}");
             assert!(!verified(alg, &corrupt(&token)), "{alg:?}");

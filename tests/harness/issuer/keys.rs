@@ -5,7 +5,8 @@ use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    self, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaEncoding, RsaKeyPair,
+    self, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
+    RsaEncoding, RsaKeyPair,
 };
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,6 +17,7 @@ use std::sync::OnceLock;
 pub(super) struct Keys {
     rsa: RsaKeyPair,
     ec: EcdsaKeyPair,
+    wide: EcdsaKeyPair,
     ed: Ed25519KeyPair,
 }
 
@@ -40,6 +42,7 @@ impl Keys {
         Self {
             rsa: RsaKeyPair::generate(KeySize::Rsa2048).unwrap(),
             ec: EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap(),
+            wide: EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap(),
             ed: Ed25519KeyPair::generate().unwrap(),
         }
     }
@@ -50,10 +53,14 @@ impl Keys {
             self.rsa.sign(padding, &SystemRandom::new(), message, &mut bytes).unwrap();
             bytes
         };
+        let ec = |key: &EcdsaKeyPair| key.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec();
         match alg {
             Alg::EdDsa => self.ed.sign(message).as_ref().to_vec(),
-            Alg::Es256 => self.ec.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec(),
+            Alg::Es256 => ec(&self.ec),
+            Alg::Es384 => ec(&self.wide),
             Alg::Ps256 => rsa(&signature::RSA_PSS_SHA256),
+            Alg::Ps384 => rsa(&signature::RSA_PSS_SHA384),
+            Alg::Ps512 => rsa(&signature::RSA_PSS_SHA512),
             Alg::Rs256 => rsa(&signature::RSA_PKCS1_SHA256),
             Alg::Rs384 => rsa(&signature::RSA_PKCS1_SHA384),
             Alg::Rs512 => rsa(&signature::RSA_PKCS1_SHA512),
@@ -61,15 +68,11 @@ impl Keys {
     }
 
     pub(super) fn jwk(&self, alg: Alg) -> Map<String, Value> {
-        let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         let jwk = match alg {
             Alg::EdDsa => json!({ "kty": "OKP", "crv": "Ed25519", "x": text(self.ed.public_key().as_ref()) }),
-            Alg::Es256 => {
-                // Uncompressed point: 0x04, x, y.
-                let point = self.ec.public_key().as_ref();
-                json!({ "kty": "EC", "crv": "P-256", "x": text(&point[1..33]), "y": text(&point[33..]) })
-            }
-            Alg::Ps256 | Alg::Rs256 | Alg::Rs384 | Alg::Rs512 => {
+            Alg::Es256 => point(&self.ec, "P-256"),
+            Alg::Es384 => point(&self.wide, "P-384"),
+            Alg::Ps256 | Alg::Ps384 | Alg::Ps512 | Alg::Rs256 | Alg::Rs384 | Alg::Rs512 => {
                 let key = self.rsa.public_key();
                 let (n, e) = (key.modulus(), key.exponent());
                 json!({ "kty": "RSA", "n": text(n.big_endian_without_leading_zero()), "e": text(e.big_endian_without_leading_zero()) })
@@ -78,4 +81,15 @@ impl Keys {
         let Value::Object(jwk) = jwk else { unreachable!() };
         jwk
     }
+}
+
+fn point(pair: &EcdsaKeyPair, curve: &str) -> Value {
+    // Uncompressed: 0x04, x, y.
+    let bytes = &pair.public_key().as_ref()[1..];
+    let (x, y) = bytes.split_at(bytes.len() / 2);
+    json!({ "kty": "EC", "crv": curve, "x": text(x), "y": text(y) })
+}
+
+fn text(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
 }
