@@ -1,0 +1,6 @@
+//! Tokens, keys and proofs an attacker would bring, and what another verifier says of them.
+
+mod attacks;
+mod file;
+mod host;
+mod wasm;
