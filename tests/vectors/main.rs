@@ -4,3 +4,4 @@ mod attacks;
 mod file;
 mod host;
 mod wasm;
+mod wycheproof;
