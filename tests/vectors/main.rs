@@ -1,6 +1,7 @@
 //! Tokens, keys and proofs an attacker would bring, and what another verifier says of them.
 
 mod attacks;
+mod differential;
 mod file;
 mod host;
 mod wasm;
