@@ -4,5 +4,6 @@ mod attacks;
 mod differential;
 mod file;
 mod host;
+mod seeds;
 mod wasm;
 mod wycheproof;

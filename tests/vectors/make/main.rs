@@ -1,9 +1,10 @@
-//! Writes `tests/vectors/attacks.json`: signed once with keys that are then forgotten.
+//! Writes `tests/vectors/attacks.json` and the seeds in `tests/fuzz/corpus`, signed once with keys that are forgotten.
 
 mod forms;
 mod kinds;
 mod policy;
 mod proofs;
+mod seeds;
 mod sets;
 mod signatures;
 mod times;
@@ -23,6 +24,7 @@ fn main() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors/attacks.json");
     let text = serde_json::to_string_pretty(&document).expect("it is JSON");
     std::fs::write(&path, text + "\n").expect("the file can be written");
+    seeds::write(&document);
     println!("{} tokens, {} key sets in {}", tokens.len(), count(&document["sets"]), path.display());
 }
 
