@@ -8,3 +8,4 @@ mod outage;
 mod scene;
 mod start;
 mod tokens;
+mod vectors;

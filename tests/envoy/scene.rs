@@ -130,7 +130,7 @@ pub fn call(tool: &str) -> String {
 }
 
 /// The headers that go with it.
-fn headers(tool: &str) -> [(&str, &str); 5] {
+pub fn headers(tool: &str) -> [(&str, &str); 5] {
     [
         ("content-type", "application/json"),
         ("accept", "application/json, text/event-stream"),

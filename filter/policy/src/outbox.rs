@@ -10,6 +10,10 @@ use crate::wire::audit::{self, Kind, Record};
 /// The largest batch, in bytes of records.
 const BATCH: usize = 256 * 1024;
 
+/// How much waits at most for the next flush, in bytes and records. Below that one call for each batch would cost more
+/// than the batch, far above it the worker would stand still while it writes one.
+const PRESS: (usize, usize) = (64 * 1024, 100);
+
 /// The longest pause between two attempts.
 const PAUSE: Duration = Duration::from_secs(10);
 
@@ -87,10 +91,10 @@ impl Outbox {
         self.next = now.plus(Duration::from_millis(100).saturating_mul(factor).min(PAUSE));
     }
 
-    /// Whether so much waits that the next batch need not wait for its time. Many small batches would cost more than
-    /// what is in them.
+    /// Whether so much waits that the next batch need not wait for its time.
     pub fn presses(&self) -> bool {
-        self.flying == 0 && (self.bytes >= BATCH || self.records.len() >= audit::BATCH)
+        let (bytes, records) = PRESS;
+        self.flying == 0 && (self.bytes >= bytes || self.records.len() >= records)
     }
 
     /// How many records wait.
