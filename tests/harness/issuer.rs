@@ -1,15 +1,18 @@
 //! A token issuer for tests: sound tokens, and the broken ones an attacker would bring.
 
+mod holder;
 mod keys;
+mod token;
 
 use crate::host::START;
-use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+pub use holder::Holder;
 use keys::{foreign, keys};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::cell::Cell;
 use std::time::UNIX_EPOCH;
+pub use token::{Token, corrupt, forge, seal};
 
 /// An issuer with one key per kind. The keys are made once per process and shared by all issuers.
 pub struct Issuer {
@@ -55,7 +58,12 @@ impl Issuer {
 
     /// Its public keys: `rsa-1`, `ec-1` and `ed-1`, each bound to its usual algorithm.
     pub fn jwks(&self) -> Value {
-        json!({ "keys": [self.jwk(Alg::Rs256), self.jwk(Alg::Es256), self.jwk(Alg::EdDsa)] })
+        self.jwks_for(&[Alg::Rs256, Alg::Es256, Alg::EdDsa])
+    }
+
+    /// Its public keys for these algorithms, each under its own name.
+    pub fn jwks_for(&self, algs: &[Alg]) -> Value {
+        json!({ "keys": algs.iter().map(|alg| self.jwk(*alg)).collect::<Vec<_>>() })
     }
 
     /// The public key for one algorithm.
@@ -85,10 +93,30 @@ impl Issuer {
             "iss": self.url, "sub": "agent-1", "client_id": "agent-1", "aud": "https://gateway.example.com/crm/mcp",
             "iat": self.start, "nbf": self.start, "exp": self.start + 600, "jti": format!("token-{}", self.minted.get()), "scope": "crm:read",
         });
-        let Value::Object(claims) = claims else { unreachable!() };
-        let mut header = Map::new();
-        header.insert("typ".into(), json!("at+jwt"));
-        Token { header, claims, alg: Alg::Es256 }.alg(Alg::Es256)
+        Token::new(keys(), "at+jwt", claims).alg(Alg::Es256)
+    }
+
+    /// A JWT-SVID of the workload `id` for the `crm` server, good for ten minutes.
+    pub fn svid(&self, id: &str) -> Token {
+        let claims = json!({
+            "sub": id, "aud": ["https://gateway.example.com/crm/mcp"], "iat": self.start, "exp": self.start + 600,
+        });
+        Token::new(keys(), "JWT", claims).alg(Alg::Es256)
+    }
+
+    /// The public keys of a trust domain: the same as in [`jwks`](Self::jwks), meant for JWT-SVIDs.
+    pub fn svid_jwks(&self) -> Value {
+        let mut jwks = self.jwks_for(&[Alg::Rs256, Alg::Es256]);
+        jwks["keys"].as_array_mut().unwrap().iter_mut().for_each(|key| key["use"] = json!("jwt-svid"));
+        jwks
+    }
+
+    /// The status list at `uri`, one byte for each token.
+    pub fn statuses(&self, uri: &str, bytes: &[u8]) -> Token {
+        let packed = miniz_oxide::deflate::compress_to_vec_zlib(bytes, 6);
+        let list = json!({ "bits": 8, "lst": URL_SAFE_NO_PAD.encode(packed) });
+        let claims = json!({ "sub": uri, "iat": self.start, "status_list": list });
+        Token::new(keys(), "statuslist+jwt", claims).alg(Alg::Es256)
     }
 
     /// Signs any two texts, JSON or not, as header and payload.
@@ -100,115 +128,6 @@ impl Issuer {
     pub fn sign_foreign(&self, alg: Alg, header: &str, payload: &str) -> String {
         seal(header, payload, |message| foreign().sign(alg, message))
     }
-}
-
-/// A token that is not signed yet.
-#[derive(Clone, Debug)]
-pub struct Token {
-    header: Map<String, Value>,
-    claims: Map<String, Value>,
-    alg: Alg,
-}
-
-impl Token {
-    /// Another algorithm, with the key that goes with it.
-    pub fn alg(mut self, alg: Alg) -> Self {
-        self.alg = alg;
-        self.header("alg", alg.name()).header("kid", alg.kid())
-    }
-
-    /// Another key name, while the key stays the same.
-    pub fn kid(self, kid: &str) -> Self {
-        self.header("kid", kid)
-    }
-
-    /// Sets a header parameter.
-    pub fn header(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.header.insert(name.into(), value.into());
-        self
-    }
-
-    /// Drops a header parameter.
-    pub fn without_header(mut self, name: &str) -> Self {
-        self.header.remove(name);
-        self
-    }
-
-    /// Sets a claim.
-    pub fn claim(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.claims.insert(name.into(), value.into());
-        self
-    }
-
-    /// Drops a claim.
-    pub fn without(mut self, name: &str) -> Self {
-        self.claims.remove(name);
-        self
-    }
-
-    /// An agent that acts for itself.
-    pub fn agent(self, agent: &str) -> Self {
-        self.claim("client_id", agent).claim("sub", agent)
-    }
-
-    /// The scopes, separated by spaces.
-    pub fn scope(self, scope: &str) -> Self {
-        self.claim("scope", scope)
-    }
-
-    /// One audience.
-    pub fn audience(self, audience: &str) -> Self {
-        self.claim("aud", audience)
-    }
-
-    /// A token that ran out five minutes before the virtual clock started.
-    pub fn expired(self) -> Self {
-        let issued = self.claims["iat"].as_u64().expect("a token is issued at some time");
-        self.claim("iat", issued - 900).claim("nbf", issued - 900).claim("exp", issued - 300)
-    }
-
-    /// Signs it.
-    pub fn sign(self) -> String {
-        let alg = self.alg;
-        self.seal(|message| keys().sign(alg, message))
-    }
-
-    /// Signs it with a key the issuer does not have, under the name of the one it has.
-    pub fn sign_foreign(self) -> String {
-        let alg = self.alg;
-        self.seal(|message| foreign().sign(alg, message))
-    }
-
-    /// `alg: HS256` with this secret: the issuer's public key, for an attacker who hopes the verifier mixes them up.
-    pub fn sign_hmac(self, secret: &[u8]) -> String {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
-        self.header("alg", "HS256").seal(|message| hmac::sign(&key, message).as_ref().to_vec())
-    }
-
-    /// `alg: none` and no signature.
-    pub fn unsigned(self) -> String {
-        self.header("alg", "none").seal(|_| Vec::new())
-    }
-
-    fn seal(self, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
-        seal(&Value::Object(self.header).to_string(), &Value::Object(self.claims).to_string(), sign)
-    }
-}
-
-/// The same token with one claim changed and the old signature.
-pub fn forge(token: &str, claim: &str, value: impl Into<Value>) -> String {
-    let parts: Vec<&str> = token.split('.').collect();
-    let mut claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(parts[1]).unwrap()).unwrap();
-    claims[claim] = value.into();
-    format!("{}.{}.{}", parts[0], URL_SAFE_NO_PAD.encode(claims.to_string()), parts[2])
-}
-
-/// The same token with one bit of its signature changed.
-pub fn corrupt(token: &str) -> String {
-    let (rest, signature) = token.rsplit_once('.').unwrap();
-    let mut bytes = URL_SAFE_NO_PAD.decode(signature).unwrap();
-    bytes[0] ^= 1;
-    format!("{rest}.{}", URL_SAFE_NO_PAD.encode(bytes))
 }
 
 impl Alg {
@@ -246,16 +165,14 @@ impl Alg {
             Self::EdDsa => "ed-1",
             Self::Es256 => "ec-1",
             Self::Es384 => "ec-384",
-            Self::Ps256 | Self::Ps384 | Self::Ps512 | Self::Rs256 | Self::Rs384 | Self::Rs512 => "rsa-1",
+            Self::Ps256 => "rsa-ps-256",
+            Self::Ps384 => "rsa-ps-384",
+            Self::Ps512 => "rsa-ps-512",
+            Self::Rs256 => "rsa-1",
+            Self::Rs384 => "rsa-384",
+            Self::Rs512 => "rsa-512",
         }
     }
-}
-
-/// A token of any two texts with any signature.
-pub fn seal(header: &str, payload: &str, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
-    let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
-    let signature = URL_SAFE_NO_PAD.encode(sign(message.as_bytes()));
-    format!("{message}.{signature}")
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ pub use check::audit_records;
 pub use cluster::{Answer, Call, Cluster};
 pub use headers::Headers;
 pub use host::{Line, START};
-pub use issuer::{Alg, Issuer, Token};
+pub use issuer::{Alg, Holder, Issuer, Token};
 pub use proxy::{Exception, Proxy, Refused};
 pub use request::{End, Request, Response};
 pub use stream::{Outcome, Reply, Stream, Upstream};

@@ -14,10 +14,11 @@ use serde_json::{Map, Value, json};
 use std::sync::OnceLock;
 
 /// One key pair per kind.
+#[derive(Debug)]
 pub(super) struct Keys {
     rsa: RsaKeyPair,
-    ec: EcdsaKeyPair,
-    wide: EcdsaKeyPair,
+    p256: EcdsaKeyPair,
+    p384: EcdsaKeyPair,
     ed: Ed25519KeyPair,
 }
 
@@ -33,6 +34,12 @@ pub(super) fn foreign() -> &'static Keys {
     KEYS.get_or_init(Keys::generate)
 }
 
+/// The keys of a client that proves what it holds.
+pub(super) fn held() -> &'static Keys {
+    static KEYS: OnceLock<Keys> = OnceLock::new();
+    KEYS.get_or_init(Keys::generate)
+}
+
 impl Keys {
     pub(super) fn rsa_der(&self) -> Vec<u8> {
         self.rsa.public_key().as_der().unwrap().as_ref().to_vec()
@@ -41,8 +48,8 @@ impl Keys {
     fn generate() -> Self {
         Self {
             rsa: RsaKeyPair::generate(KeySize::Rsa2048).unwrap(),
-            ec: EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap(),
-            wide: EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap(),
+            p256: EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap(),
+            p384: EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap(),
             ed: Ed25519KeyPair::generate().unwrap(),
         }
     }
@@ -53,11 +60,10 @@ impl Keys {
             self.rsa.sign(padding, &SystemRandom::new(), message, &mut bytes).unwrap();
             bytes
         };
-        let ec = |key: &EcdsaKeyPair| key.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec();
         match alg {
             Alg::EdDsa => self.ed.sign(message).as_ref().to_vec(),
-            Alg::Es256 => ec(&self.ec),
-            Alg::Es384 => ec(&self.wide),
+            Alg::Es256 => self.p256.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec(),
+            Alg::Es384 => self.p384.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec(),
             Alg::Ps256 => rsa(&signature::RSA_PSS_SHA256),
             Alg::Ps384 => rsa(&signature::RSA_PSS_SHA384),
             Alg::Ps512 => rsa(&signature::RSA_PSS_SHA512),
@@ -68,10 +74,16 @@ impl Keys {
     }
 
     pub(super) fn jwk(&self, alg: Alg) -> Map<String, Value> {
+        let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        // Uncompressed point: 0x04, x, y.
+        let point = |curve: &str, point: &[u8]| {
+            let (x, y) = point[1..].split_at(point.len() / 2);
+            json!({ "kty": "EC", "crv": curve, "x": text(x), "y": text(y) })
+        };
         let jwk = match alg {
             Alg::EdDsa => json!({ "kty": "OKP", "crv": "Ed25519", "x": text(self.ed.public_key().as_ref()) }),
-            Alg::Es256 => point(&self.ec, "P-256"),
-            Alg::Es384 => point(&self.wide, "P-384"),
+            Alg::Es256 => point("P-256", self.p256.public_key().as_ref()),
+            Alg::Es384 => point("P-384", self.p384.public_key().as_ref()),
             Alg::Ps256 | Alg::Ps384 | Alg::Ps512 | Alg::Rs256 | Alg::Rs384 | Alg::Rs512 => {
                 let key = self.rsa.public_key();
                 let (n, e) = (key.modulus(), key.exponent());
@@ -81,15 +93,4 @@ impl Keys {
         let Value::Object(jwk) = jwk else { unreachable!() };
         jwk
     }
-}
-
-fn point(pair: &EcdsaKeyPair, curve: &str) -> Value {
-    // Uncompressed: 0x04, x, y.
-    let bytes = &pair.public_key().as_ref()[1..];
-    let (x, y) = bytes.split_at(bytes.len() / 2);
-    json!({ "kty": "EC", "crv": curve, "x": text(x), "y": text(y) })
-}
-
-fn text(bytes: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode(bytes)
 }
