@@ -8,7 +8,6 @@ mod chaos;
 mod config;
 mod host;
 mod keys;
-mod memory;
 mod response;
 mod samples;
 mod strict;
