@@ -4,6 +4,7 @@ use crate::cluster::{Answer, Call, Scripted};
 use crate::host::{Host, Settings, Shared};
 use crate::machine::Core;
 use crate::module;
+use crate::native;
 use crate::proxy::{Proxy, Refused};
 use serde_json::Value;
 use std::cell::RefCell;
@@ -131,6 +132,7 @@ impl Builder {
         host.clusters = self.known();
         host.properties = defaults();
         host.properties.extend(std::mem::take(&mut self.properties));
+        host.foreign.insert(native::NAME.into(), Box::new(native::verify));
         let host = Rc::new(RefCell::new(host));
         let mut core = Core { host: Rc::clone(&host), vms: Vec::new(), module };
         for vm in 0..self.workers + usize::from(self.main_thread) {

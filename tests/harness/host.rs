@@ -16,6 +16,8 @@ pub const START: u64 = 1_800_000_000;
 
 pub(crate) type Shared = Rc<RefCell<Host>>;
 pub(crate) type Foreign = Box<dyn FnMut(&[u8]) -> Result<Vec<u8>, i32>>;
+/// What another worker writes first.
+pub(crate) type Meddle = Box<dyn FnMut(&str, &[u8]) -> Option<Vec<u8>>>;
 /// What the upstream answers a request.
 pub(crate) type Origin = Box<dyn FnMut(&Upstream) -> Response>;
 pub(crate) type Properties = BTreeMap<Vec<String>, Vec<u8>>;
@@ -145,6 +147,9 @@ pub(crate) struct Host {
     pub(crate) log: Vec<Line>,
     pub(crate) properties: Properties,
     pub(crate) foreign: BTreeMap<String, Foreign>,
+    /// How often each of them was called.
+    pub(crate) called: BTreeMap<String, usize>,
+    pub(crate) meddle: Option<Meddle>,
     pub(crate) ticks: BTreeMap<usize, Tick>,
     pub(crate) actions: Vec<Action>,
     /// Things a filter must never do; every one of them fails the test.
@@ -171,6 +176,8 @@ impl Host {
             log: Vec::new(),
             properties: Properties::new(),
             foreign: BTreeMap::new(),
+            called: BTreeMap::new(),
+            meddle: None,
             ticks: BTreeMap::new(),
             actions: Vec::new(),
             faults: Vec::new(),
@@ -204,7 +211,14 @@ impl Host {
     }
 
     pub(crate) fn store(&mut self, key: String, value: Vec<u8>, cas: u32) -> Answer {
-        let known = self.data.get(&key).map_or(0, |(_, cas)| *cas);
+        let mut known = self.data.get(&key).map_or(0, |(_, cas)| *cas);
+        if cas != 0
+            && let Some((held, version)) = self.data.get_mut(&key)
+            && let Some(first) = self.meddle.as_mut().and_then(|meddle| meddle(&key, held))
+        {
+            known += 1;
+            (*held, *version) = (first, known);
+        }
         if cas != 0 && cas != known {
             return Err(Status::CasMismatch);
         }

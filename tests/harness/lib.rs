@@ -18,6 +18,7 @@
 //! | `stream`, `request` | one exchange, from both sides |
 //! | `cluster` | what the filter's own calls are answered |
 //! | `issuer` | test tokens, sound and broken |
+//! | `native` | signatures, checked as Envoy's own function does |
 //! | `check` | what has to hold in every test |
 //! | `machine`, `flow` | Envoy: callbacks in their order; what is held and what is let go |
 //! | `host`, `traffic` | the state behind the hostcalls, process-wide and per stream |
@@ -39,6 +40,7 @@ mod hostcalls;
 pub mod issuer;
 mod machine;
 pub mod module;
+mod native;
 mod proxy;
 mod request;
 pub mod stack;

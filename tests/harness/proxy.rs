@@ -163,9 +163,20 @@ impl Proxy {
         self.core.host.borrow_mut().properties.insert(path, value.as_ref().to_vec());
     }
 
-    /// Answers a foreign function; without this it is unknown. An error is the status code the guest gets.
+    /// Answers a foreign function; without this only `verify_signature` is known, and does what Envoy's does. An error is
+    /// the status code the guest gets.
     pub fn foreign(&self, name: &str, function: impl FnMut(&[u8]) -> Result<Vec<u8>, i32> + 'static) {
         self.core.host.borrow_mut().foreign.insert(name.to_owned(), Box::new(function));
+    }
+
+    /// Makes all foreign functions unknown.
+    pub fn without_foreign(&self) {
+        self.core.host.borrow_mut().foreign.clear();
+    }
+
+    /// How often the guests called a foreign function of that name.
+    pub fn called(&self, name: &str) -> usize {
+        self.core.host.borrow().called.get(name).copied().unwrap_or(0)
     }
 
     /// Every log line so far.
@@ -188,6 +199,19 @@ impl Proxy {
     pub fn shared(&self) -> BTreeMap<String, Vec<u8>> {
         let host = self.core.host.borrow();
         host.data.iter().map(|(key, (value, _))| (key.clone(), value.clone())).collect()
+    }
+
+    /// Puts a value into the shared data, or takes it out, as another plugin of the same `vm_id` could.
+    pub fn share(&self, key: &str, value: Option<&[u8]>) {
+        let data = &mut self.core.host.borrow_mut().data;
+        let version = data.remove(key).map_or(0, |(_, version)| version);
+        data.extend(value.map(|value| (key.to_owned(), (value.to_vec(), version + 1))));
+    }
+
+    /// Lets another worker come between a guest's reading of shared data and its compare-and-swap: what `meddle` answers
+    /// for the key and the value there is written first.
+    pub fn contend(&self, meddle: impl FnMut(&str, &[u8]) -> Option<Vec<u8>> + 'static) {
+        self.core.host.borrow_mut().meddle = Some(Box::new(meddle));
     }
 
     /// How much memory a VM has taken, in bytes.

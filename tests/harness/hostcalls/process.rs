@@ -84,6 +84,7 @@ fn own(linker: &mut Linker<Guest>) -> Result<()> {
             let mut refusal = None;
             let status = run(&mut env, |mut call| {
                 let (name, argument) = (call.window.text(name, len)?, call.window.read(argument, size)?);
+                *call.host().called.entry(name.clone()).or_default() += 1;
                 let outcome = call.host().foreign.get_mut(&name).ok_or(Status::NotFound)?(&argument);
                 match outcome {
                     Ok(result) => call.window.give(&result, address, length),
