@@ -1,6 +1,7 @@
 //! The filter as it is shipped, in a fake Envoy.
 
 mod audit;
+mod binding;
 mod body;
 mod call;
 mod callout;
@@ -8,6 +9,7 @@ mod chaos;
 mod config;
 mod host;
 mod keys;
+mod peer;
 mod response;
 mod samples;
 mod strict;
