@@ -9,6 +9,7 @@ mod chaos;
 mod config;
 mod host;
 mod keys;
+mod native;
 mod peer;
 mod response;
 mod samples;
