@@ -10,14 +10,14 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 pub use holder::Holder;
 use keys::{foreign, keys};
 use serde_json::{Value, json};
-use std::cell::Cell;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::UNIX_EPOCH;
-pub use token::{Token, corrupt, forge, seal};
+pub use token::{Token, broken, corrupt, forge, seal};
 
 /// An issuer with one key per kind. The keys are made once per process and shared by all issuers.
 pub struct Issuer {
     url: String,
-    minted: Cell<u32>,
+    minted: AtomicU32,
     start: u64,
 }
 
@@ -47,7 +47,7 @@ pub enum Alg {
 impl Issuer {
     /// An issuer with this identifier.
     pub fn new(url: &str) -> Self {
-        Self { url: url.into(), minted: Cell::new(0), start: START }
+        Self { url: url.into(), minted: AtomicU32::new(0), start: START }
     }
 
     /// The same for programs that read the real clock: its tokens are issued now.
@@ -88,10 +88,10 @@ impl Issuer {
     /// An ES256 token that is in order: issued at the start of the virtual clock to `agent-1` for the `crm` server with
     /// the scope `crm:read`, and good for ten minutes.
     pub fn token(&self) -> Token {
-        self.minted.set(self.minted.get() + 1);
+        let number = self.minted.fetch_add(1, Ordering::Relaxed) + 1;
         let claims = json!({
             "iss": self.url, "sub": "agent-1", "client_id": "agent-1", "aud": "https://gateway.example.com/crm/mcp",
-            "iat": self.start, "nbf": self.start, "exp": self.start + 600, "jti": format!("token-{}", self.minted.get()), "scope": "crm:read",
+            "iat": self.start, "nbf": self.start, "exp": self.start + 600, "jti": format!("token-{number}"), "scope": "crm:read",
         });
         Token::new(keys(), "at+jwt", claims).alg(Alg::Es256)
     }

@@ -151,6 +151,17 @@ pub fn corrupt(token: &str) -> String {
     format!("{rest}.{}", URL_SAFE_NO_PAD.encode(bytes))
 }
 
+/// The same token with signatures that do not hold, each in another way.
+pub fn broken(token: Token) -> Vec<String> {
+    let sound = token.clone().sign();
+    let (message, signature) = sound.rsplit_once('.').unwrap();
+    let bytes = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    let with = |bytes: &[u8]| format!("{message}.{}", URL_SAFE_NO_PAD.encode(bytes));
+    let lengths = [vec![], vec![0; bytes.len()], bytes[1..].to_vec(), [&bytes[..], &[0]].concat()];
+    let others = [corrupt(&sound), forge(&sound, "scope", "crm:admin"), token.sign_foreign()];
+    lengths.iter().map(|bytes| with(bytes)).chain(others).collect()
+}
+
 /// A token of any two texts, with any signature.
 pub fn seal(header: &str, payload: &str, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
     let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
