@@ -4,7 +4,9 @@
 
 mod agents;
 mod bodies;
+mod keys;
 mod outage;
+mod rotation;
 mod scene;
 mod start;
 mod tokens;

@@ -17,17 +17,66 @@ pub struct Scene {
     pub issuer: Issuer,
 }
 
+/// What is to be different from the demo, besides the foreign issuer.
+pub struct Setup {
+    name: String,
+    issuer: Value,
+    server: Vec<(&'static str, Value)>,
+    edits: Vec<Box<dyn FnOnce(&mut Value)>>,
+}
+
+impl Setup {
+    /// Nothing else: the foreign issuer's keys stand in the policy.
+    pub fn new(name: &str) -> Self {
+        let jwks = Issuer::new(CORP).jwks();
+        let issuer = json!({ "issuer": CORP, "jwks": jwks, "algorithms": ["ES256", "RS256", "EdDSA"] });
+        Self { name: name.to_owned(), issuer, server: Vec::new(), edits: Vec::new() }
+    }
+
+    /// Sets a member of the foreign issuer.
+    pub fn issuer(mut self, name: &str, value: Value) -> Self {
+        self.issuer[name] = value;
+        self
+    }
+
+    /// Sets a member of the server.
+    pub fn server(mut self, name: &'static str, value: Value) -> Self {
+        self.server.push((name, value));
+        self
+    }
+
+    /// Adds a cluster of one endpoint on loopback.
+    pub fn cluster(self, name: &str, port: u16) -> Self {
+        let address = json!({ "socket_address": { "address": "127.0.0.1", "port_value": port } });
+        let endpoints = json!([{ "lb_endpoints": [{ "endpoint": { "address": address } }] }]);
+        let load = json!({ "cluster_name": name, "endpoints": endpoints });
+        let cluster = json!({ "name": name, "connect_timeout": "1s", "load_assignment": load });
+        self.envoy(move |config| config["static_resources"]["clusters"].as_array_mut().unwrap().push(cluster))
+    }
+
+    /// Edits Envoy's configuration.
+    pub fn envoy(mut self, edit: impl FnOnce(&mut Value) + 'static) -> Self {
+        self.edits.push(Box::new(edit));
+        self
+    }
+
+    /// Starts it; `None` where there is no Envoy.
+    pub async fn open(self) -> Option<Scene> {
+        let Self { name, issuer, server, edits } = self;
+        if !envoy::available(&name) {
+            return None;
+        }
+        let stack = Stack::builder(&fresh(&format!("envoy-{name}"))).ports(Ports::free());
+        let stack = stack.policy(move |text| trusting(&text, issuer, server));
+        let stack = stack.envoy(move |config| edits.into_iter().for_each(|edit| edit(config))).start().await;
+        Some(Scene { stack, issuer: Issuer::new(CORP).at_now() })
+    }
+}
+
 impl Scene {
     /// Starts it; `None` where there is no Envoy.
     pub async fn open(name: &str) -> Option<Self> {
-        if !envoy::available(name) {
-            return None;
-        }
-        let issuer = Issuer::new(CORP).at_now();
-        let jwks = issuer.jwks();
-        let stack = Stack::builder(&fresh(&format!("envoy-{name}"))).ports(Ports::free());
-        let stack = stack.policy(move |text| trusting(&text, &jwks)).start().await;
-        Some(Self { stack, issuer })
+        Setup::new(name).open().await
     }
 
     /// A foreign token that is in order for the server.
@@ -71,10 +120,15 @@ impl Scene {
 
     /// A call over HTTP/2, its body in frames.
     pub async fn call_two(&self, token: &str, tool: &str, frames: &[&[u8]], end: End) -> Result<Reply, Closed> {
+        let request = self.request(token, tool);
+        Two::connect(&self.address()).await.expect("Envoy listens").send(request, frames, end).await
+    }
+
+    /// The head of a POST that calls `tool`, for HTTP/2.
+    pub fn request(&self, token: &str, tool: &str) -> http::Request<()> {
         let request = http::Request::post(self.stack.mcp()).header("authorization", format!("Bearer {token}"));
         let request = headers(tool).iter().fold(request, |request, (name, value)| request.header(*name, *value));
-        let request = request.body(()).expect("the request is well-formed");
-        Two::connect(&self.address()).await.expect("Envoy listens").send(request, frames, end).await
+        request.body(()).expect("the request is well-formed")
     }
 
     /// What reached the tool server.
@@ -140,11 +194,13 @@ pub fn headers(tool: &str) -> [(&str, &str); 5] {
     ]
 }
 
-/// The demo's policy with another issuer, its keys inline.
-fn trusting(text: &str, jwks: &Value) -> String {
-    let issuer = json!({ "issuer": CORP, "jwks": jwks, "algorithms": ["ES256", "RS256", "EdDSA"] });
-    let text = text.replacen("\nbroker:\n", &format!("  corp: {issuer}\n\nbroker:\n"), 1);
-    text.replace("issuers: [accredit]", "issuers: [accredit, corp]")
+/// The demo's policy with another issuer, and with these members of the server.
+fn trusting(text: &str, issuer: Value, server: Vec<(&'static str, Value)>) -> String {
+    let mut policy: Value = serde_saphyr::from_str(text).expect("the demo's policy is YAML");
+    policy["issuers"]["corp"] = issuer;
+    policy["servers"]["crm"]["issuers"] = json!(["accredit", "corp"]);
+    server.into_iter().for_each(|(name, value)| policy["servers"]["crm"][name] = value);
+    policy.to_string()
 }
 
 /// The reason a denial gives, with its status.

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::scene::{CORP, Scene, denial};
 
 #[tokio::test]
-async fn every_algorithm_is_checked_natively_in_the_module() {
+async fn the_algorithms_of_the_issuer_are_checked() {
     let Some(scene) = Scene::open("algorithms").await else { return };
     for alg in [Alg::Rs256, Alg::Es256, Alg::EdDsa] {
         let token = scene.token().alg(alg).sign();
