@@ -5,6 +5,7 @@
 mod agents;
 mod bodies;
 mod keys;
+mod native;
 mod outage;
 mod rotation;
 mod scene;

@@ -111,6 +111,11 @@ impl Stack {
         files::secret(&self.dir, name)
     }
 
+    /// The policy as filter and broker have it.
+    pub fn policy(&self) -> PathBuf {
+        self.dir.join("policy.yaml")
+    }
+
     /// What arrived at the tool server and what ran, in order.
     pub fn events(&self) -> Vec<Event> {
         log::read(&self.dir.join("tools.jsonl"))
