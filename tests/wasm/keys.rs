@@ -243,3 +243,31 @@ fn a_call_that_waited_for_keys_gets_its_credential() {
     let stream = proxy.run(legacy(&token(), &call("crm_update")));
     assert_eq!(stream.forwarded().headers.text("authorization"), Some("Bearer minted"));
 }
+
+#[test]
+fn keys_are_renewed_as_soon_as_their_server_says() {
+    let proxy = fetching();
+    let Answer::Reply(keys) = published(1) else { unreachable!() };
+    proxy.cluster("idp").always(keys.header("cache-control", "public, max-age=12"));
+    proxy.run(lookup()).forwarded();
+    // In the last quarter of twelve seconds, not of the thirty that the policy has.
+    proxy.advance(8 * SECOND);
+    assert_eq!(fetches(&proxy), 1);
+    proxy.advance(5 * SECOND);
+    assert_eq!(fetches(&proxy), 2);
+}
+
+#[test]
+fn the_age_of_keys_and_what_failed_is_measured() {
+    let proxy = fetching();
+    let metric = |name: &str| proxy.metric(&format!("accredit.keys.corp.{name}"));
+    proxy.cluster("idp").always(Answer::Refused);
+    denied(&proxy.run(lookup()), 503, "keys_unavailable");
+    proxy.advance(3 * SECOND);
+    assert!(metric("fetch_failures") >= 3 && !proxy.metrics().contains_key("accredit.keys.corp.age_seconds"));
+    proxy.cluster("idp").always(published(1));
+    proxy.advance(2 * SECOND);
+    assert!(metric("age_seconds") <= 2);
+    proxy.advance(15 * SECOND);
+    assert!((15..=17).contains(&metric("age_seconds")));
+}
