@@ -13,6 +13,7 @@ mod native;
 mod peer;
 mod response;
 mod samples;
+mod status;
 mod strict;
 mod support;
 mod token;
