@@ -3,6 +3,7 @@
 mod audit;
 mod binding;
 mod body;
+mod cache;
 mod call;
 mod callout;
 mod chaos;
