@@ -6,6 +6,7 @@ mod body;
 mod cache;
 mod call;
 mod callout;
+mod chain;
 mod chaos;
 mod config;
 mod host;
