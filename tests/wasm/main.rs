@@ -15,6 +15,7 @@ mod native;
 mod peer;
 mod response;
 mod samples;
+mod spiffe;
 mod status;
 mod strict;
 mod support;
