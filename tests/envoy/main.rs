@@ -3,6 +3,7 @@
 //! Without an Envoy the tests say so and pass, except under `CI`; `scripts/setup` installs one.
 
 mod agents;
+mod binding;
 mod bodies;
 mod keys;
 mod native;
@@ -10,5 +11,6 @@ mod outage;
 mod rotation;
 mod scene;
 mod start;
+mod tls;
 mod tokens;
 mod vectors;

@@ -22,8 +22,11 @@ pub struct Setup {
     name: String,
     issuer: Value,
     server: Vec<(&'static str, Value)>,
-    edits: Vec<Box<dyn FnOnce(&mut Value)>>,
+    edits: Vec<Edit>,
 }
+
+/// A change of Envoy's configuration.
+type Edit = Box<dyn FnOnce(&mut Value)>;
 
 impl Setup {
     /// Nothing else: the foreign issuer's keys stand in the policy.
@@ -95,7 +98,12 @@ impl Scene {
 
     /// The head of a POST that calls `tool`, HTTP/1.1.
     pub fn post(&self, token: &str, tool: &str) -> Post {
-        let post = Post::new("/crm/mcp", &self.address()).header("authorization", format!("Bearer {token}"));
+        self.post_as(&format!("Bearer {token}"), tool)
+    }
+
+    /// The same with any `Authorization`.
+    pub fn post_as(&self, authorization: &str, tool: &str) -> Post {
+        let post = Post::new("/crm/mcp", &self.address()).header("authorization", authorization);
         headers(tool).iter().fold(post, |post, (name, value)| post.header(name, value))
     }
 

@@ -51,13 +51,21 @@ pub async fn try_start(dir: &Path, ports: Ports) -> Result<Process, Failure> {
     envoy.ready(&format!("{}/ready", ports.envoy_admin())).await
 }
 
-/// The gateway's HTTP connection manager in Envoy's configuration.
+/// The gateway's filter chain in Envoy's configuration.
+///
+/// # Panics
+/// When the configuration has another shape than `envoy/envoy.yaml`.
+pub fn chain(config: &mut Value) -> &mut Value {
+    config.pointer_mut("/static_resources/listeners/0/filter_chains/0").expect("envoy.yaml has one listener")
+}
+
+/// Its HTTP connection manager.
 ///
 /// # Panics
 /// When the configuration has another shape than `envoy/envoy.yaml`.
 pub fn manager(config: &mut Value) -> &mut Value {
-    let path = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
-    config.pointer_mut(path).expect("envoy.yaml has one listener with one HTTP connection manager")
+    let path = "/filters/0/typed_config";
+    chain(config).pointer_mut(path).expect("the listener has one HTTP connection manager")
 }
 
 /// The plugin configuration of the filter.
