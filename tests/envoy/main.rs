@@ -5,7 +5,6 @@
 mod agents;
 mod binding;
 mod bodies;
-mod keys;
 mod native;
 mod outage;
 mod rotation;

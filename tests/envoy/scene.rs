@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
+use harness::site::Site;
 use harness::stack::{Ports, Stack, envoy, fresh};
 use harness::tools::log::{Event, Received};
 use harness::wire::{Closed, End, One, Post, Reply, Two, chunked};
-use harness::{Issuer, Token};
+use harness::{Alg, Issuer, Token};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
 pub const CORP: &str = "https://idp.example.test";
+
+/// Where a site has the issuer's keys.
+pub const KEYS: &str = "/jwks.json";
 
 /// A running stack that also trusts a foreign issuer.
 pub struct Scene {
@@ -48,13 +52,15 @@ impl Setup {
         self
     }
 
-    /// Adds a cluster of one endpoint on loopback.
-    pub fn cluster(self, name: &str, port: u16) -> Self {
-        let address = json!({ "socket_address": { "address": "127.0.0.1", "port_value": port } });
+    /// Has the foreign issuer's keys fetched from `site`, where they are at [`KEYS`], through the cluster `idp`.
+    pub fn fetched(self, site: &Site) -> Self {
+        let jwks = json!({ "url": site.url(KEYS), "cluster": "idp", "refresh": "5m" });
+        let address = json!({ "socket_address": { "address": "127.0.0.1", "port_value": site.port() } });
         let endpoints = json!([{ "lb_endpoints": [{ "endpoint": { "address": address } }] }]);
-        let load = json!({ "cluster_name": name, "endpoints": endpoints });
-        let cluster = json!({ "name": name, "connect_timeout": "1s", "load_assignment": load });
-        self.envoy(move |config| config["static_resources"]["clusters"].as_array_mut().unwrap().push(cluster))
+        let load = json!({ "cluster_name": "idp", "endpoints": endpoints });
+        let cluster = json!({ "name": "idp", "connect_timeout": "1s", "load_assignment": load });
+        let this = self.issuer("jwks", jwks);
+        this.envoy(move |config| config["static_resources"]["clusters"].as_array_mut().unwrap().push(cluster))
     }
 
     /// Edits Envoy's configuration.
@@ -179,6 +185,11 @@ impl Scene {
             assert!(!logs.contains(&self.stack.secret(secret)), "a log holds `{secret}`");
         }
     }
+}
+
+/// Publishes the foreign issuer's keys for these algorithms, and no other.
+pub fn publish(site: &Site, algs: &[Alg]) {
+    site.publish(KEYS, &Issuer::new(CORP).jwks_for(algs).to_string());
 }
 
 /// The text of a modern `tools/call`: without a session, so that each request stands alone.

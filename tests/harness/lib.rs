@@ -23,7 +23,7 @@
 //! | `machine`, `flow` | Envoy: callbacks in their order; what is held and what is let go |
 //! | `host`, `traffic` | the state behind the hostcalls, process-wide and per stream |
 //! | `boot`, `vm`, `hostcalls`, `wasi`, `abi`, `module` | the guest and its imports |
-//! | `agent`, `stack`, `tools`, `wire` | the real thing: agents, the whole deployment, a tool server, odd clients |
+//! | `agent`, `stack`, `tools`, `site`, `wire` | the real thing: agents, the whole deployment, a tool server, an issuer's site, odd clients |
 //!
 //! The fake Envoy reads no clock and never sleeps: the same test always runs the same way.
 
@@ -43,6 +43,7 @@ pub mod module;
 mod native;
 mod proxy;
 mod request;
+pub mod site;
 pub mod stack;
 mod stream;
 pub mod tools;
