@@ -4,6 +4,7 @@ mod audit;
 mod cli;
 mod exchange;
 mod explain;
+mod foreign;
 mod issue;
 mod start;
 mod support;

@@ -68,8 +68,13 @@ impl Desk {
 
     /// The same, trusting `foreign`.
     pub async fn with(name: &str, foreign: &Issuer) -> Self {
+        Self::of(name, &policy(foreign)).await
+    }
+
+    /// The same with any policy.
+    pub async fn of(name: &str, policy: &Value) -> Self {
         let dir = fresh(&format!("broker-{name}"));
-        let url = Broker::files(&dir, &policy(foreign), &config());
+        let url = Broker::files(&dir, policy, &config());
         let broker = Broker::start(&dir, &url).await.unwrap_or_else(|failure| panic!("{failure}"));
         let http = Client::builder().no_proxy().build().expect("a client builds");
         Self { broker, http }

@@ -120,6 +120,10 @@ async fn judge(app: &App, form: &Form, call: &ToolCall, record: &mut Record) -> 
 async fn prove(app: &App, token: &Secret, server: &Server) -> Result<Verified, Refused> {
     match foreign::prove(app, token, server).await {
         Outcome::Proved(verified) => Ok(verified),
+        // Keys or a list that cannot be had say nothing against the token.
+        Outcome::Refused(refusal) if refusal.reason.status() == 503 => {
+            Err(Refused { reason: refusal.reason.name(), error: ApiError::unavailable(refusal.note) })
+        }
         Outcome::Refused(refusal) => Err(Refused {
             reason: refusal.reason.name(),
             error: ApiError::new(Code::InvalidRequest, "the subject token proves nothing").because(refusal.note),
