@@ -1,7 +1,7 @@
 //! Tokens bound to the connection they come over: to a client's certificate, or to a workload's identity.
 
 use crate::support::*;
-use harness::{Alg, Holder, Request};
+use harness::{Alg, Answer, Holder, Request};
 use serde_json::{Value, json};
 
 const DIGEST: [u8; 32] = [0xa7; 32];
@@ -130,4 +130,16 @@ fn lists_of_issuer_and_server_hold_together() {
     let proxy = started(builder(&policy));
     proxy.run(from(&reader(), PLANNER)).forwarded();
     denied(&proxy.run(from(&reader(), "spiffe://prod.example/batch/nightly")), 401, "sender_unbound");
+}
+
+#[test]
+fn who_waited_for_keys_is_judged_by_its_own_connection() {
+    let proxy = started(builder(&remote()));
+    let digests = [DIGEST, [0xa8; 32], DIGEST];
+    let streams: Vec<_> = digests.iter().map(|digest| proxy.send(over(&bound(), &hex(digest)))).collect();
+    proxy.cluster("idp").always(Answer::json(200, issuer().jwks()));
+    proxy.settle();
+    streams[0].forwarded();
+    denied(&streams[1], 401, "sender_unbound");
+    streams[2].forwarded();
 }

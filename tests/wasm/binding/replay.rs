@@ -1,6 +1,7 @@
 //! Each proof counts once, whichever worker it comes to, and one that cannot be remembered does not count at all.
 
 use super::*;
+use harness::Answer;
 use std::cell::Cell;
 
 #[test]
@@ -90,4 +91,16 @@ fn a_bucket_that_never_holds_still_ends_in_a_refusal() {
     let client = Client::new(Alg::EdDsa);
     proxy.contend(|_, bucket| Some(bucket.to_vec()));
     denied(&proxy.run(client.request(client.proof())), 503, "host_failed");
+}
+
+#[test]
+fn a_proof_that_waited_for_keys_counts_once_too() {
+    let proxy = started(builder(&remote()));
+    let client = Client::new(Alg::EdDsa);
+    let request = client.request(client.proof());
+    let streams = [proxy.send(request.clone()), proxy.send(request)];
+    proxy.cluster("idp").always(Answer::json(200, issuer().jwks()));
+    proxy.settle();
+    streams[0].forwarded();
+    denied(&streams[1], 401, "sender_proof_invalid");
 }
