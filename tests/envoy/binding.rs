@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use harness::site::Site;
 use harness::wire::{One, Reply};
 use harness::{Alg, Holder};
 use reqwest::Client;
 use serde_json::{Value, json};
 
-use super::scene::{Scene, Setup, call, denial, headers};
+use super::scene::{Scene, Setup, call, denial, headers, publish};
 use super::tls::Authority;
 
 const PLANNER: &str = "spiffe://prod.example/agents/planner";
@@ -113,9 +114,12 @@ fn unbound() -> (u16, String) {
 
 #[tokio::test]
 async fn a_token_bound_to_a_certificate_passes_over_its_own_connection_only() {
-    let authority = Authority::new();
+    let (authority, site) = (Authority::new(), Site::new());
+    // The first request waits for the keys, and is judged by its own connection all the same.
+    publish(&site, &[Alg::Es256]);
+    site.open().await;
     let setup = Setup::new("certificates").server("sender", json!("mtls")).envoy(authority.guard());
-    let Some(scene) = setup.open().await else { return };
+    let Some(scene) = setup.fetched(&site).open().await else { return };
     let (owner, thief) = (authority.agent(PLANNER), authority.agent(PLANNER));
     let token = scene.token().bound_to_certificate(&owner.digest).sign();
     assert_eq!(answer(&scene, &owner.http, &token).await, passed());
@@ -124,6 +128,28 @@ async fn a_token_bound_to_a_certificate_passes_over_its_own_connection_only() {
     // A token that is bound to nothing is good for nobody here.
     assert_eq!(answer(&scene, &owner.http, &scene.token().sign()).await, unbound());
     assert_eq!(scene.ran(), ["crm_lookup"]);
+}
+
+#[tokio::test]
+async fn a_workload_calls_with_its_svid_over_its_own_connection() {
+    let authority = Authority::new();
+    let issuer = harness::Issuer::new("spiffe://prod.example").at_now();
+    let setup = Setup::new("svid").issuer("kind", json!("spiffe")).issuer("issuer", json!("spiffe://prod.example"));
+    let setup = setup.issuer("jwks", issuer.svid_jwks()).issuer("algorithms", json!(["ES256", "RS256"]));
+    let setup = setup.issuer("grants", json!({ "spiffe://prod.example/agents/*": ["crm:read"] }));
+    let setup = setup.issuer("workloads", json!([PLANNER])).envoy(authority.guard());
+    let Some(scene) = setup.open().await else { return };
+    let svid = issuer.svid(PLANNER).audience(&scene.stack.mcp()).sign();
+    let planner = authority.agent(PLANNER).http;
+    assert_eq!(answer(&scene, &planner, &svid).await, passed());
+    let thief = authority.agent("spiffe://prod.example/agents/thief").http;
+    assert_eq!(answer(&scene, &thief, &svid).await, unbound());
+    let access = scene.token().sign();
+    assert_eq!(answer(&scene, &planner, &access).await, (401, "token_issuer".to_owned()));
+    let minted = |records: &[Value]| records.iter().any(|record| record["kind"] == "mint");
+    let records = scene.records(minted).await;
+    let mint = records.iter().find(|record| record["kind"] == "mint").unwrap();
+    assert_eq!(mint["agent"], json!({ "issuer": "spiffe://prod.example", "id": PLANNER }));
 }
 
 #[tokio::test]

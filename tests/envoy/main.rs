@@ -7,6 +7,7 @@ mod binding;
 mod bodies;
 mod native;
 mod outage;
+mod revocation;
 mod rotation;
 mod scene;
 mod start;
