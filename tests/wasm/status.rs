@@ -149,6 +149,17 @@ fn a_list_that_proves_nothing_is_no_list() {
 }
 
 #[test]
+fn a_list_is_signed_with_an_algorithm_the_issuer_may_use() {
+    let proxy = started(builder(&changed(asking(), "/issuers/corp/algorithms", json!(["ES256"]))));
+    // The key is known, and yet it is not for this.
+    proxy.cluster("statuses").always(served(statuses(&[0]).alg(Alg::Rs256)));
+    denied(&proxy.run(listed(0)), 503, "revocation_stale");
+    proxy.cluster("statuses").always(served(statuses(&[0])));
+    proxy.advance(SECOND);
+    proxy.run(listed(0)).forwarded();
+}
+
+#[test]
 fn a_list_is_renewed_in_the_background_and_a_known_token_is_judged_by_the_new_one() {
     let proxy = proxy();
     proxy.cluster("statuses").always(served(statuses(&[0, 0])));
