@@ -16,7 +16,10 @@ use accredit_policy::reply::Reply;
 use accredit_policy::stream::Post;
 use accredit_policy::token::native::{self, Question, Verdict};
 use accredit_policy::{Secret, Time};
+use log::LevelFilter;
 use proxy_wasm::hostcalls;
+
+use crate::pairs;
 
 /// The host did not do what was asked; the number is its status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +99,7 @@ mod raw {
             headers_size: usize,
             grpc: i32,
         ) -> u32;
+        pub(super) fn proxy_get_log_level(level: *mut u32) -> u32;
         pub(super) fn proxy_continue_stream(stream: u32) -> u32;
         pub(super) fn proxy_set_effective_context(context: u32) -> u32;
         pub(super) fn proxy_register_shared_queue(name: *const u8, name_size: usize, queue: *mut u32) -> u32;
@@ -156,6 +160,18 @@ pub(crate) fn secret<const N: usize>() -> Host<[u8; N]> {
     Ok(bytes)
 }
 
+/// The level from which on the host writes lines: from `trace`, 0, to `critical`, 5.
+pub(crate) fn log_level() -> LevelFilter {
+    let mut level = 0;
+    // SAFETY: the pointer is to a local.
+    match done(unsafe { raw::proxy_get_log_level(&raw mut level) }).map(|()| level) {
+        Ok(2) => LevelFilter::Info,
+        Ok(3) => LevelFilter::Warn,
+        Ok(4..) => LevelFilter::Error,
+        Ok(_) | Err(_) => LevelFilter::Debug,
+    }
+}
+
 /// The environment variable that the operator lets through to the VM.
 pub(crate) fn env(name: &str) -> Option<String> {
     std::env::var(name).ok()
@@ -165,7 +181,7 @@ pub(crate) fn env(name: &str) -> Option<String> {
 pub(crate) fn headers(map: Map) -> Host<Headers> {
     // SAFETY: both pointers are to locals of the right type.
     let bytes = take(|data, size| unsafe { raw::proxy_get_header_map_pairs(map as u32, data, size) })?;
-    pairs(&bytes).ok_or(HostError(u32::MAX))
+    pairs::read(&bytes).ok_or(HostError(u32::MAX))
 }
 
 /// The first value of one header; `None` when there is none or it is no text.
@@ -242,7 +258,7 @@ pub(crate) fn share(key: &str, value: &[u8], version: u32) -> Host<()> {
 /// Answers the client in place of the upstream.
 pub(crate) fn reply(reply: &Reply) -> Host<()> {
     let headers: Vec<_> = reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let headers = serialize(&headers);
+    let headers = pairs::write(&headers);
     let (body, body_size) = (reply.body.as_ptr(), reply.body.len());
     let status = u32::from(reply.status);
     // SAFETY: body and headers outlive the call; there are no details, and -1 says that there is no gRPC status.
@@ -354,37 +370,4 @@ fn take(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Host<Vec<u8>> {
     // SAFETY: the host got the memory from the SDK's `proxy_on_memory_allocate`, a boxed slice of `size` bytes, and
     // gives it away.
     Ok(unsafe { Vec::from_raw_parts(data, size, size) })
-}
-
-/// Header pairs as the ABI writes them: a count, the sizes, then each text with a NUL behind it.
-fn serialize(pairs: &[(&str, &str)]) -> Vec<u8> {
-    let size = |text: &str| u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes();
-    let mut bytes = u32::try_from(pairs.len()).unwrap_or(u32::MAX).to_le_bytes().to_vec();
-    for (name, value) in pairs {
-        bytes.extend(size(name).into_iter().chain(size(value)));
-    }
-    for text in pairs.iter().flat_map(|(name, value)| [name, value]) {
-        bytes.extend(text.bytes().chain([0]));
-    }
-    bytes
-}
-
-/// The inverse of [`serialize`], for bytes of the host.
-fn pairs(bytes: &[u8]) -> Option<Headers> {
-    let Some((count, sizes)) = bytes.split_first_chunk::<4>() else {
-        return bytes.is_empty().then(Headers::default);
-    };
-    let count = usize::try_from(u32::from_le_bytes(*count)).ok()?;
-    let (sizes, mut texts) = sizes.split_at_checked(count.checked_mul(8)?)?;
-    let mut headers = Headers::with_room(count, texts.len());
-    let mut text = |size: [u8; 4]| {
-        let (text, rest) = texts.split_at_checked(usize::try_from(u32::from_le_bytes(size)).ok()?)?;
-        texts = rest.split_first()?.1;
-        Some(text)
-    };
-    for [a, b, c, d, e, f, g, h] in sizes.as_chunks::<8>().0 {
-        let (name, value) = (text([*a, *b, *c, *d])?, text([*e, *f, *g, *h])?);
-        headers.push(name, value);
-    }
-    Some(headers)
 }

@@ -14,6 +14,7 @@
 
 mod host;
 mod memory;
+mod pairs;
 mod perform;
 mod root;
 mod stream;
@@ -28,7 +29,7 @@ static HEAP: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocato
 mod entry {
     use super::*;
     proxy_wasm::main! {{
-        // The host filters by its own level; ours must not hide anything from it.
+        // Until the host's own level is known, nothing is hidden from it.
         proxy_wasm::set_log_level(LogLevel::Debug);
         proxy_wasm::set_root_context(|_| -> Box<dyn RootContext> { Box::new(root::Root::default()) });
     }}

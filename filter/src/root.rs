@@ -265,6 +265,7 @@ impl SdkContext for Root {
 
 impl RootContext for Root {
     fn on_configure(&mut self, _: usize) -> bool {
+        log::set_max_level(host::log_level());
         match self.configure() {
             Ok(shared) => {
                 log::info!("policy {}", shared.gate.borrow().policy.digest());
@@ -279,6 +280,8 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
+        // A line the host would drop need not be written; the operator can change the level at any time.
+        log::set_max_level(host::log_level());
         let Some(shared) = self.shared.clone() else {
             return;
         };
