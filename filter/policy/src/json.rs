@@ -39,6 +39,11 @@ pub fn value(text: &str) -> Result<Value, Flaw> {
     read(text, Node { depth: 0 })
 }
 
+/// Reads a whole text as one string, which borrows where nothing in it is escaped.
+pub fn string(text: &str) -> Result<Cow<'_, str>, Flaw> {
+    read(text, Name)
+}
+
 /// Checks that `text` is one strict value nested at `depth`, and keeps nothing of it.
 pub fn check(text: &str, depth: usize) -> Result<(), Flaw> {
     read(text, Skim { depth })

@@ -160,7 +160,7 @@ fn target(method: &str, params: Params<'_>) -> Result<Target, Flaw> {
         | "notifications/progress"
         | "notifications/roots/list_changed" => Target::Session,
         "tools/call" => match params.name {
-            Some(name) if !name.is_empty() && !name.chars().any(char::is_control) => Target::Tool(name),
+            Some(name) if !name.is_empty() && !name.chars().any(char::is_control) => Target::Tool(name.into_owned()),
             _ => return Err(Flaw::malformed("`tools/call` names no tool")),
         },
         _ => Target::Unknown,

@@ -46,13 +46,13 @@ pub enum Form<'a> {
 #[derive(Debug, Default)]
 pub struct Params<'a> {
     /// `name`: of a tool or a prompt.
-    pub name: Option<String>,
+    pub name: Option<Cow<'a, str>>,
     /// `uri`: of a resource.
-    pub uri: Option<String>,
+    pub uri: Option<Cow<'a, str>>,
     /// `taskId`.
-    pub task: Option<String>,
+    pub task: Option<Cow<'a, str>>,
     /// `_meta["io.modelcontextprotocol/protocolVersion"]`.
-    pub version: Option<String>,
+    pub version: Option<Cow<'a, str>>,
     /// `arguments` as they stand.
     pub arguments: Option<&'a str>,
 }
@@ -102,30 +102,26 @@ impl<'a> Params<'a> {
         };
         let members = split(params.get(), 1).map_err(|_| Flaw::malformed("`params` is not one strict object"))?;
         clean(&members)?;
+        let mut version = None;
         for (name, value) in &members {
-            match &**name {
-                "_meta" | "ref" => clean(&split(value.get(), 2).map_err(|_| Flaw::malformed("not a strict object"))?)?,
-                _ => {}
+            if matches!(&**name, "_meta" | "ref") {
+                let below = split(value.get(), 2).map_err(|_| Flaw::malformed("not a strict object"))?;
+                clean(&below)?;
+                if name == "_meta" {
+                    // The revision a request of the modern era states.
+                    version = string(&below, "io.modelcontextprotocol/protocolVersion")?;
+                }
             }
             strict(value, 2)?;
         }
         Ok(Self {
-            name: owned(&members, "name")?,
-            uri: owned(&members, "uri")?,
-            task: owned(&members, "taskId")?,
-            version: version(&members)?,
+            name: string(&members, "name")?,
+            uri: string(&members, "uri")?,
+            task: string(&members, "taskId")?,
+            version,
             arguments: find(&members, "arguments").map(RawValue::get),
         })
     }
-}
-
-/// The revision a request of the modern era states.
-fn version(params: &Members<'_>) -> Result<Option<String>, Flaw> {
-    let Some(meta) = find(params, "_meta") else {
-        return Ok(None);
-    };
-    let members = split(meta.get(), 2).map_err(|_| Flaw::malformed("`_meta` is not a strict object"))?;
-    owned(&members, "io.modelcontextprotocol/protocolVersion")
 }
 
 /// The `id`, if it is one: a string, or an integer that fits 64 bits.
@@ -180,13 +176,8 @@ fn find<'a>(members: &Members<'a>, name: &str) -> Option<&'a RawValue> {
 }
 
 fn string<'a>(members: &Members<'a>, name: &'static str) -> Result<Option<Cow<'a, str>>, Flaw> {
-    let wrong = || Flaw::malformed("a member that has to be a string is none");
-    let read = |raw: &'a RawValue| serde_json::from_str::<String>(raw.get()).map(Cow::Owned).map_err(|_| wrong());
-    find(members, name).map(read).transpose()
-}
-
-fn owned(members: &Members<'_>, name: &'static str) -> Result<Option<String>, Flaw> {
-    string(members, name).map(|text| text.map(Cow::into_owned))
+    let wrong = |_| Flaw::malformed("a member that has to be a string is none");
+    find(members, name).map(|raw| json::string(raw.get()).map_err(wrong)).transpose()
 }
 
 #[cfg(test)]
@@ -195,7 +186,9 @@ mod tests {
 
     fn call(text: &str) -> Result<(String, Option<String>), Reason> {
         match Message::parse(text.as_bytes()) {
-            Ok(Message { form: Form::Request(method, params), .. }) => Ok((method.into_owned(), params.name)),
+            Ok(Message { form: Form::Request(method, params), .. }) => {
+                Ok((method.into_owned(), params.name.map(Cow::into_owned)))
+            }
             Ok(other) => panic!("{other:?}"),
             Err(flaw) => Err(flaw.reason),
         }

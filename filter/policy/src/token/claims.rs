@@ -2,6 +2,8 @@
 //!
 //! What holds for good is read here once; what depends on the server and the moment is judged on every request.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use super::Refusal;
@@ -113,9 +115,9 @@ impl Origin {
         let text = json::text(payload).map_err(broken)?;
         let members = json::members(text).map_err(broken)?;
         let name = |name: &str| {
-            let member = members.iter().find(|(other, _)| other == name);
-            let value = member.map(|(_, raw)| json::value(raw.get()).map_err(broken)).transpose()?;
-            Ok(value.and_then(|value| value.as_str().map(str::to_owned)))
+            let member = members.iter().find(|(other, _)| other == name).map(|(_, raw)| raw.get());
+            let text = member.filter(|raw| raw.starts_with('"')).map(json::string).transpose().map_err(broken)?;
+            Ok(text.map(Cow::into_owned))
         };
         Ok(Self { issuer: name("iss")?, subject: name("sub")? })
     }
