@@ -66,7 +66,9 @@ pub fn check(proof: &str, expected: &Expected<'_>, native: Native, now: Time) ->
     if text("htm") != Some(expected.method) {
         return refuse("`htm` is not the request's method");
     }
-    if text("htu").and_then(normal) != normal(expected.url) {
+    // Two URLs that cannot be read are not the same one.
+    let url = normal(expected.url).ok_or(invalid("the request's URL is none a proof can be for"))?;
+    if text("htu").and_then(normal) != Some(url) {
         return refuse("`htu` is not the request's URL");
     }
     let ath = text("ath").and_then(base64url);
@@ -218,6 +220,21 @@ mod tests {
             assert_eq!(judge(&header(), &claims), None, "{url}");
         }
         assert_eq!(normal("https://gw"), normal("https://gw:443/"));
+    }
+
+    #[test]
+    fn a_url_that_cannot_be_read_is_no_ones() {
+        let (key, nonce) = (holder().1, Nonce::new([5; 32]));
+        for url in ["https://gateway.example.test/agents/a|b", "https://gateway.example.test/%zz", ""] {
+            for htu in [json!(url), json!("https://evil.example.test/^"), json!("?"), Value::Null] {
+                let mut claims = claims();
+                claims["htu"] = htu.clone();
+                let demand = Demand::default();
+                let expected = Expected { method: "POST", url, token: &[9; 32], key: &key, demand, nonce: &nonce };
+                let proof = sign(&header().to_string(), &claims.to_string(), 3);
+                assert!(check(&proof, &expected, native::absent, NOW).is_err(), "{url} {htu}");
+            }
+        }
     }
 
     #[test]
