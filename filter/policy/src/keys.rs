@@ -32,6 +32,8 @@ struct Entry {
     kept: Kept<KeySet>,
     /// Counts the key sets that differed from the one before.
     edition: u64,
+    /// The key the fetch under way is made for, where one is.
+    sought: Option<(Option<String>, Algorithm)>,
     /// When a fetch was last made for a `kid` that it did not bring.
     vain: Option<Time>,
     /// Failed fetches that are not counted elsewhere yet.
@@ -84,6 +86,7 @@ impl Keys {
         let known = entry.trusted(now).is_some_and(|keys| keys.find(id, algorithm).is_some());
         if entry.kept.due(now) || (!known && entry.may_hold(since, now)) {
             entry.kept.depart(now);
+            entry.sought = (!known).then(|| (id.map(str::to_owned), algorithm));
             self.wanted.insert(issuer.name.clone());
         }
         let waits = entry.kept.flies(now);
@@ -206,6 +209,11 @@ impl Entry {
     fn renew(&mut self, keys: KeySet, span: Duration, now: Time) {
         if self.kept.value(Duration::MAX, now) != Some(&keys) {
             self.edition = self.edition.saturating_add(1);
+        }
+        // Whoever brought the `kid` may be gone by now: what they asked for is judged here.
+        let missed = self.sought.take().is_some_and(|(id, algorithm)| keys.find(id.as_deref(), algorithm).is_none());
+        if missed {
+            self.vain = Some(now);
         }
         self.kept.land(keys, span, now);
     }

@@ -134,6 +134,20 @@ fn made_up_keys_cause_one_fetch_in_ten_seconds() {
 }
 
 #[test]
+fn senders_that_do_not_wait_cause_no_more_fetches() {
+    let mut worker = Worker::loaded();
+    let mut fetches = 0;
+    for _ in 0..60 {
+        worker.after(1);
+        if worker.find(Some("made-up")) == Waits {
+            fetches += worker.fetches();
+            worker.brings(&["k1"]);
+        }
+    }
+    assert!(fetches <= 6, "{fetches} fetches in a minute");
+}
+
+#[test]
 fn a_flood_does_not_ask_a_key_server_that_is_away_more_often() {
     let mut worker = Worker::loaded();
     let mut fetches = 0;
