@@ -16,6 +16,9 @@ const LISTS: usize = 64;
 /// The most memory they may take before the next is fetched, in bytes.
 const BYTES: usize = 8 * 1024 * 1024;
 
+/// The shortest time from one fetch of a list to the next, whatever its issuer says.
+const LEAST: Duration = Duration::from_secs(1);
+
 /// The fetched lists of all issuers.
 #[derive(Debug, Default)]
 pub struct Lists {
@@ -45,8 +48,8 @@ impl Lists {
     /// What `issuer`'s list says of the token at `listing`, no older than `max_age`.
     pub fn find(&mut self, issuer: &Issuer, listing: &Listing, max_age: Duration, now: Time) -> Lookup {
         let name = (issuer.name.clone(), listing.list.as_str().to_owned());
-        if !self.entries.contains_key(&name) {
-            self.make_room();
+        if !self.entries.contains_key(&name) && !self.make_room(now) {
+            return Lookup::Unavailable;
         }
         let entry = self.entries.entry(name).or_insert_with(|| Entry::new(&listing.list));
         entry.used = now;
@@ -108,12 +111,18 @@ impl Lists {
         }
     }
 
-    fn make_room(&mut self) {
+    /// Makes room for one more; `false` when there is none but that of lists under way. Were those dropped, their streams
+    /// would ask for them again, and each list would push out the next.
+    fn make_room(&mut self, now: Time) -> bool {
         let size = |entry: &Entry| entry.kept.value(Duration::MAX, Time::default()).map_or(0, List::size);
         while self.entries.len() >= LISTS || self.entries.values().map(size).sum::<usize>() > BYTES {
-            let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.used).map(|(name, _)| name.clone());
-            oldest.and_then(|name| self.entries.remove(&name));
+            let idle = self.entries.iter().filter(|(_, entry)| !entry.kept.flies(now));
+            let oldest = idle.min_by_key(|(_, entry)| entry.used).map(|(name, _)| name.clone());
+            if oldest.and_then(|name| self.entries.remove(&name)).is_none() {
+                return false;
+            }
         }
+        true
     }
 }
 
@@ -128,10 +137,12 @@ impl Entry {
         // Renewed at half its age, so that no request has to wait.
         let half = max_age.checked_div(2).unwrap_or_default();
         let span = match list.ttl {
-            Some(ttl) => Duration::from_secs(ttl).clamp(Duration::from_secs(1).min(half), half),
+            Some(ttl) => Duration::from_secs(ttl).clamp(LEAST.min(half), half),
             None => answer.fresh(half),
         };
-        self.kept.land(list, span, now);
+        // A list that ends sooner is renewed before it does.
+        let left = list.expires.map_or(span, |expires| expires.since(now).checked_div(2).unwrap_or_default());
+        self.kept.land(list, span.min(left.max(LEAST)), now);
     }
 }
 

@@ -40,16 +40,21 @@ impl Worker {
 
     /// The list arrives: one byte a token.
     fn brings(&mut self, statuses: &[u8], ttl: Option<u64>) {
+        self.lands(URI, statuses, ttl.map(|ttl| ("ttl", ttl)));
+    }
+
+    /// The list at `uri` arrives, with one more claim.
+    fn lands(&mut self, uri: &str, statuses: &[u8], claim: Option<(&str, u64)>) {
         let packed = miniz_oxide::deflate::compress_to_vec_zlib(statuses, 6);
         let mut claims =
-            json!({ "sub": URI, "iat": NOW.seconds(), "status_list": { "bits": 8, "lst": encode(&packed) } });
-        if let Some(ttl) = ttl {
-            claims["ttl"] = json!(ttl);
+            json!({ "sub": uri, "iat": NOW.seconds(), "status_list": { "bits": 8, "lst": encode(&packed) } });
+        if let Some((name, value)) = claim {
+            claims[name] = json!(value);
         }
         let (payload, now) = (claims.to_string(), self.now);
-        let prove = |_: &str| List::read(payload.as_bytes(), URI, now);
+        let prove = |_: &str| List::read(payload.as_bytes(), uri, now);
         let answer = Answer { body: Some(b"token"), cache_control: None };
-        self.lists.arrived((self.policy.issuer("corp").unwrap(), URI), &answer, prove, now).unwrap();
+        self.lists.arrived((self.policy.issuer("corp").unwrap(), uri), &answer, prove, now).unwrap();
     }
 
     fn fails(&mut self) {
@@ -109,9 +114,36 @@ fn a_list_that_cannot_be_renewed_is_trusted_until_max_age_and_no_longer() {
 }
 
 #[test]
+fn a_list_that_ends_is_renewed_before_it_does() {
+    let mut worker = Worker::new();
+    worker.find(URI, 0);
+    worker.fetches();
+    worker.lands(URI, &[0], Some(("exp", NOW.seconds() + 20)));
+    assert_eq!((worker.after(10).find(URI, 0), worker.fetches().len()), (VALID, 1));
+    worker.lands(URI, &[0], Some(("exp", NOW.seconds() + 20)));
+    assert_eq!(worker.after(9).find(URI, 0), VALID);
+    worker.fetches();
+    worker.fails();
+    assert_eq!((worker.after(1).find(URI, 0), worker.fetches().len()), (Lookup::Waits, 1));
+}
+
+#[test]
+fn lists_under_way_are_not_pushed_out() {
+    let mut worker = Worker::new();
+    let place = |n: usize| format!("https://idp.example.test/status/{n}");
+    assert!((0..LISTS).all(|n| worker.find(&place(n), 0) == Lookup::Waits));
+    assert_eq!(worker.fetches().len(), LISTS);
+    assert_eq!((worker.find(&place(LISTS), 0), worker.fetches().len()), (Lookup::Unavailable, 0));
+    (0..LISTS).for_each(|n| worker.lands(&place(n), &[0], None));
+    assert!((0..LISTS).all(|n| worker.find(&place(n), 0) == VALID));
+    assert_eq!((worker.find(&place(LISTS), 0), worker.fetches().len()), (Lookup::Waits, 1));
+}
+
+#[test]
 fn the_list_nobody_asks_for_makes_room() {
     let mut worker = Worker::new();
     for n in 0..1000 {
+        // One that never arrives is given up after fifteen seconds.
         worker.after(1);
         worker.find(&format!("https://idp.example.test/status/{n}"), 0);
         worker.find(URI, 0);
