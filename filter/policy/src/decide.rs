@@ -28,7 +28,7 @@ impl Permit {
 /// Judges `call` on `server` for the principal of `bound`. What no rule permits is denied.
 pub fn decide(server: &Server, bound: &Bound, call: &Call) -> Result<Permit, Denial> {
     let claims = bound.verified().claims();
-    server.delegation.judge(&claims.chain)?;
+    server.delegation.judge(&claims.chain, bound.verified().issuer())?;
     let tool = match &call.target {
         Target::Session => return Ok(Permit { scopes: Scopes::default(), credential: None }),
         Target::Unknown => return Err(Denial::new(Reason::MethodUnknown, "no rule for the method")),

@@ -14,7 +14,7 @@ pub const DEPTH: usize = 16;
 pub struct Actor {
     /// Its name: `sub`.
     pub subject: String,
-    /// Who names it: `iss`, where that is another than the token's issuer.
+    /// Who names it: `iss`, where the chain says; the token's issuer where it does not.
     pub issuer: Option<String>,
 }
 
@@ -92,14 +92,20 @@ impl Default for Delegation {
 }
 
 impl Delegation {
-    /// Judges a chain: its depth, each actor, and that none acts twice.
-    pub fn judge(&self, chain: &Chain) -> Result<(), Denial> {
+    /// Judges the chain of a token of `issuer`: its depth, each actor, and that none acts twice.
+    ///
+    /// A name is only as good as who gives it: one of another issuer is not the one the list means.
+    pub fn judge(&self, chain: &Chain, issuer: &str) -> Result<(), Denial> {
         if chain.actors().len() > self.max_depth {
             let note = format!("the chain has more than {} actors", self.max_depth);
             return Err(Denial::new(Reason::ChainTooDeep, note));
         }
-        let allowed = |name: &str| self.actors.as_ref().is_none_or(|list| list.iter().any(|one| one.matches(name)));
-        if let Some(hop) = chain.names().position(|name| !allowed(name)) {
+        let meant = |actor: &Actor, list: &[Pattern]| {
+            let own = actor.issuer.as_ref().is_none_or(|named| named == issuer);
+            own && list.iter().any(|one| one.matches(&actor.subject))
+        };
+        let allowed = |actor: &Actor| self.actors.as_ref().is_none_or(|list| meant(actor, list));
+        if let Some(hop) = chain.actors().iter().position(|actor| !allowed(actor)) {
             let note = format!("actor {} of the chain is not among `delegation.actors`", hop.saturating_add(1));
             return Err(Denial::new(Reason::ChainActor, note));
         }
@@ -171,15 +177,20 @@ mod tests {
     fn a_server_bounds_depth_and_actors_and_knows_no_loops() {
         let actors = Some(vec![Pattern::parse("planner-*").unwrap(), Pattern::parse("worker").unwrap()]);
         let delegation = Delegation { max_depth: 3, actors };
-        let verdict = |names: &[&str]| delegation.judge(&chain(names)).err().map(|denial| denial.reason);
+        let verdict = |names: &[&str]| delegation.judge(&chain(names), "https://idp").err().map(|denial| denial.reason);
         assert_eq!(verdict(&[]), None);
         assert_eq!(verdict(&["worker", "planner-1", "planner-2"]), None);
         assert_eq!(verdict(&["worker", "planner-1", "planner-2", "planner-3"]), Some(Reason::ChainTooDeep));
         assert_eq!(verdict(&["worker", "stranger"]), Some(Reason::ChainActor));
         assert_eq!(verdict(&["stranger", "worker"]), Some(Reason::ChainActor));
         assert_eq!(verdict(&["planner-1", "worker", "planner-1"]), Some(Reason::ChainLoop));
+        let named = |issuer: &str| {
+            let actor = Actor { subject: "planner-1".into(), issuer: Some(issuer.into()) };
+            delegation.judge(&Chain(vec![actor]), "https://idp").err().map(|denial| denial.reason)
+        };
+        assert_eq!((named("https://idp"), named("https://other")), (None, Some(Reason::ChainActor)));
         let none = Delegation { max_depth: 0, actors: None };
-        assert_eq!(none.judge(&chain(&["worker"])).unwrap_err().reason, Reason::ChainTooDeep);
-        assert!(Delegation::default().judge(&chain(&["a", "b"])).is_ok());
+        assert_eq!(none.judge(&chain(&["worker"]), "").unwrap_err().reason, Reason::ChainTooDeep);
+        assert!(Delegation::default().judge(&chain(&["a", "b"]), "").is_ok());
     }
 }
