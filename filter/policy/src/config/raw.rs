@@ -40,7 +40,7 @@ object! {
         pub jwks: Jwks,
         /// The signature algorithms accepted from it.
         pub algorithms: List<String>,
-        /// The accepted `typ` header; `at+jwt` unless given, `any` switches the check off.
+        /// The accepted `typ` header; `at+jwt` unless given, `any` takes all but those of other kinds of token.
         pub typ: String,
         /// The claim that names the agent; `client_id` unless given.
         pub agent_claim: String,

@@ -97,6 +97,11 @@ fn each_rule_names_the_place_and_the_mend() {
         ("/issuers/corp/jwks", json!({"keys": []}), "`issuers.corp.jwks.keys`: found a key set that holds no usable"),
         ("/issuers/corp/jwks", json!({"url": "https://a/b"}), "`issuers.corp.jwks.cluster`: found nothing"),
         ("/issuers/corp/jwks", json!({"keys": [], "cluster": "x"}), "`issuers.corp.jwks`: found both"),
+        (
+            "/issuers/corp/jwks",
+            json!({"url": "https://a/b", "cluster": "x", "refresh": "48h"}),
+            "`issuers.corp.jwks.refresh`: found less than ten seconds or more than twelve hours",
+        ),
         ("/broker/timeout", json!("0s"), "`broker.timeout`: found no time"),
         ("/broker/client", json!({"id": "x"}), "`broker.client.secret_env`: found nothing"),
         ("/audit", json!({"when_unreachable": "allow"}), "`audit.when_unreachable`: found `allow`, accepted is `deny`"),

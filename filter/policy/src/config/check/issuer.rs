@@ -14,8 +14,11 @@ use crate::scope::Scopes;
 use crate::token::jwk::Reading;
 use crate::token::{Algorithm, KeySet, svid, typ::Typ};
 
-/// The longest time a status list may be trusted.
+/// The longest time a document of an issuer's may be trusted.
 const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// The longest time between two fetches of keys, which are trusted for a day.
+const HALF_DAY: Duration = Duration::from_secs(12 * 3600);
 
 /// Checks one issuer.
 pub(super) fn check(raw: raw::Issuer, name: &str, path: &Path, report: &mut Report) -> Option<Issuer> {
@@ -170,8 +173,8 @@ fn keys(raw: raw::Jwks, reading: Reading<'_>, path: &Path, report: &mut Report) 
     let url = resource(url, &path.at("url"), report);
     let cluster = text(cluster, &path.at("cluster"), report);
     let refresh = span(refresh, Duration::from_secs(300), &path.at("refresh"), report);
-    if refresh < Duration::from_secs(10) {
-        report.add(&path.at("refresh"), "less than ten seconds", "at least `10s`");
+    if refresh < Duration::from_secs(10) || refresh > HALF_DAY {
+        report.add(&path.at("refresh"), "less than ten seconds or more than twelve hours", "`10s` to `12h`");
     }
     Some(KeySource::Fetched { url: url?, cluster: cluster?, refresh })
 }
