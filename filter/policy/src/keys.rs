@@ -169,6 +169,7 @@ impl Keys {
             }
             Err(bad) => {
                 entry.kept.fail(now);
+                entry.sought = None;
                 entry.vain = Some(now);
                 entry.failures = entry.failures.saturating_add(1);
                 Err(bad)
