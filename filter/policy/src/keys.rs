@@ -125,6 +125,7 @@ impl Keys {
         for (name, entry) in &mut self.issuers {
             if entry.kept.due(now) {
                 entry.kept.depart(now);
+                entry.sought = None;
                 self.wanted.insert(name.clone());
             }
         }

@@ -162,6 +162,20 @@ fn a_flood_does_not_ask_a_key_server_that_is_away_more_often() {
 }
 
 #[test]
+fn a_refresh_is_not_in_vain_for_what_an_earlier_fetch_was_made_for() {
+    for failed in [true, false] {
+        let mut worker = Worker::loaded();
+        assert_eq!((worker.after(1).find(Some("made-up")), worker.fetches()), (Waits, 1));
+        if failed {
+            worker.fails();
+        }
+        assert_eq!(worker.after(300).tick(), 1, "one that was lost is made again");
+        worker.brings(&["k1"]);
+        assert_eq!(worker.after(1).find(Some("k2")), Waits, "{failed}");
+    }
+}
+
+#[test]
 fn keys_that_never_loaded_are_asked_for_every_second() {
     let mut worker = Worker::new();
     for _ in 0..5 {
