@@ -33,7 +33,7 @@ pub fn render(denial: &Denial, server: &Server) -> Option<String> {
     Some(format!("{scheme} {}", parameters.join(", ")))
 }
 
-/// The algorithms a proof may be signed with, under the names of RFC 7518 and RFC 9864.
+/// The algorithms a proof may be signed with, under the names of RFC 7518 and RFC 8037.
 pub fn dpop_algorithms() -> Vec<&'static str> {
     Algorithm::ALL.iter().map(|algorithm| algorithm.name()).collect()
 }
