@@ -59,16 +59,12 @@ impl Policy {
         self.servers().find(|server| server.matches.covers(host, path))
     }
 
-    /// Puts other keys in the place of one issuer's; `false` when there is no such issuer.
+    /// Puts other keys in the place of one issuer's, before any token is proved; `false` when there is no such issuer.
     pub fn pin(&mut self, issuer: &str, document: &[u8]) -> Result<bool, BadKeySet> {
         let Some(issuer) = self.issuers.get_mut(issuer) else {
             return Ok(false);
         };
-        let keys = KeySet::parse(document, issuer.reading())?;
-        if !matches!(&issuer.keys, KeySource::Inline(old) if *old == keys) {
-            issuer.edition = issuer.edition.saturating_add(1);
-        }
-        issuer.keys = KeySource::Inline(keys);
+        issuer.keys = KeySource::Inline(KeySet::parse(document, issuer.reading())?);
         Ok(true)
     }
 }
@@ -84,8 +80,6 @@ pub struct Issuer {
     pub profile: Profile,
     /// Its public keys.
     pub keys: KeySource,
-    /// Counts how often its keys were replaced.
-    pub(crate) edition: u64,
     /// The algorithms it signs with.
     pub algorithms: Vec<Algorithm>,
     /// The type its access tokens carry.

@@ -67,7 +67,6 @@ pub(super) fn check(raw: raw::Issuer, name: &str, path: &Path, report: &mut Repo
         identifier: identifier?,
         profile,
         keys: keys?,
-        edition: 0,
         algorithms,
         typ: Typ::new(&typ),
         agent_claim,
