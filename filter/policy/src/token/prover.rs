@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::alg::Algorithm;
 use super::cache::{Cache, Tally};
 use super::claims::{Claims, Origin};
 use super::jws::{Compact, Header};
@@ -56,7 +57,7 @@ impl Prover {
 
     /// Proves `token`, which came at `since`, for `server` at `now`.
     pub fn prove(&mut self, token: &Secret, server: &Server, policy: &Policy, since: Time, now: Time) -> Outcome {
-        self.judge(token, server, policy, since, now).unwrap_or_else(Outcome::Refused)
+        self.judge(token, &Asked { server, policy, since, now }).unwrap_or_else(Outcome::Refused)
     }
 
     /// The host's check of signatures.
@@ -64,85 +65,59 @@ impl Prover {
         self.native
     }
 
-    fn judge(
-        &mut self,
-        token: &Secret,
-        server: &Server,
-        policy: &Policy,
-        since: Time,
-        now: Time,
-    ) -> Result<Outcome, Refusal> {
+    fn judge(&mut self, token: &Secret, asked: &Asked<'_>) -> Result<Outcome, Refusal> {
+        let Asked { server, policy, now, .. } = *asked;
         let Self { keys, cache, .. } = self;
         let known = cache.find(token.reveal(), |proved| keys.edition(policy.issuer(&proved.name)?, now));
         let proved = match known {
             Some(proved) => proved,
-            None => match self.signature(token, server, policy, since, now)? {
+            None => match self.signature(token, asked)? {
                 Signature::Holds(proved) => proved,
                 Signature::Waits(issuer) => return Ok(Outcome::Waits(issuer)),
             },
         };
         let issuer = accepted(server, policy).find(|issuer| issuer.name == proved.name).ok_or_else(foreign)?;
         proved.claims.fit(issuer, server, now)?;
-        if self.listed(issuer, &proved.claims, now)? {
-            return Ok(Outcome::Waits(issuer.name.clone()));
+        match self.listed(issuer, &proved.claims, now)? {
+            Step::Done => Ok(Outcome::Proved(Verified(proved))),
+            Step::Waits => Ok(Outcome::Waits(issuer.name.clone())),
         }
-        Ok(Outcome::Proved(Verified(proved)))
     }
 
     /// Takes a token apart, checks its signature and reads its claims.
-    fn signature(
-        &mut self,
-        token: &Secret,
-        server: &Server,
-        policy: &Policy,
-        since: Time,
-        now: Time,
-    ) -> Result<Signature, Refusal> {
+    fn signature(&mut self, token: &Secret, asked: &Asked<'_>) -> Result<Signature, Refusal> {
         let compact = Compact::parse(token.reveal())?;
         let header = compact.header()?;
-        let issuer = issuer(&compact, server, policy)?;
-        if !self.proves(&compact, &header, issuer, since, now)? {
+        let issuer = issuer(&compact, asked.server, asked.policy)?;
+        allowed(issuer, header.algorithm)?;
+        match &issuer.profile {
+            Profile::AccessToken => issuer.typ.check(header.typ.as_deref())?,
+            Profile::JwtSvid { .. } => svid::header(&compact.parameters)?,
+        }
+        if let Step::Waits = signed(&mut self.keys, self.native, (&compact, &header), issuer, (asked.since, asked.now))?
+        {
             return Ok(Signature::Waits(issuer.name.clone()));
         }
-        let claims = Claims::parse(&compact.payload, issuer, now)?;
+        let claims = Claims::parse(&compact.payload, issuer, asked.now)?;
         let proved = Arc::new(Proved {
             issuer: issuer.identifier.clone(),
             name: issuer.name.clone(),
             claims,
             digest: digest(token),
-            edition: self.keys.edition(issuer, now).unwrap_or_default(),
+            edition: self.keys.edition(issuer, asked.now).unwrap_or_default(),
         });
         self.cache.keep(token, &proved);
         Ok(Signature::Holds(proved))
     }
 
-    /// Checks header and signature against the issuer's keys; `false` when the keys have to be fetched first.
-    fn proves(
-        &mut self,
-        compact: &Compact<'_>,
-        header: &Header,
-        issuer: &Issuer,
-        since: Time,
-        now: Time,
-    ) -> Result<bool, Refusal> {
-        if !issuer.algorithms.contains(&header.algorithm) {
-            return Err(Refusal::new(Reason::TokenAlgorithm, "the issuer does not use this algorithm"));
-        }
-        match &issuer.profile {
-            Profile::AccessToken => issuer.typ.check(header.typ.as_deref())?,
-            Profile::JwtSvid { .. } => svid::header(&compact.parameters)?,
-        }
-        signed(&mut self.keys, self.native, compact, header, issuer, since, now)
-    }
-
-    /// Looks the token up in its issuer's status list; `true` when that has to be fetched first.
-    fn listed(&mut self, issuer: &Issuer, claims: &Claims, now: Time) -> Result<bool, Refusal> {
+    /// Looks the token up in its issuer's status list.
+    fn listed(&mut self, issuer: &Issuer, claims: &Claims, now: Time) -> Result<Step, Refusal> {
         let (Some(option), Some(listing)) = (&issuer.status, &claims.listing) else {
-            return Ok(false);
+            return Ok(Step::Done);
         };
         match self.lists.find(issuer, listing, option.max_age, now) {
-            lists::Lookup::Judged(verdict) => verdict.map(|()| false),
-            lists::Lookup::Waits => Ok(true),
+            lists::Lookup::Judged(verdict) => verdict.map(|()| Step::Done),
+            lists::Lookup::Waits => Ok(Step::Waits),
             lists::Lookup::Unavailable => {
                 Err(Refusal::new(Reason::RevocationStale, "the issuer's status list cannot be had"))
             }
@@ -204,13 +179,11 @@ impl Prover {
             let compact = Compact::bounded(token, status::SIZE)?;
             let header = compact.header()?;
             Typ::new("statuslist+jwt").check(header.typ.as_deref())?;
-            if !issuer.algorithms.contains(&header.algorithm) {
-                return Err(Refusal::new(Reason::TokenAlgorithm, "is signed with another algorithm"));
-            }
+            allowed(issuer, header.algorithm)?;
             // A list is fetched after a token was proved, so the keys are there; one that is not waits for its next turn.
-            match signed(keys, *native, &compact, &header, issuer, now, now)? {
-                true => List::read(&compact.payload, place, now),
-                false => Err(Refusal::new(Reason::KeysUnavailable, "is signed with a key that is not known yet")),
+            match signed(keys, *native, (&compact, &header), issuer, (now, now))? {
+                Step::Done => List::read(&compact.payload, place, now),
+                Step::Waits => Err(Refusal::new(Reason::KeysUnavailable, "is signed with a key that is not known yet")),
             }
         };
         lists.arrived((issuer, place), answer, prove, now)
@@ -227,31 +200,52 @@ impl Prover {
     }
 }
 
+/// What a token is asked for.
+struct Asked<'a> {
+    server: &'a Server,
+    policy: &'a Policy,
+    since: Time,
+    now: Time,
+}
+
+/// What became of a step that nothing stood against.
+enum Step {
+    Done,
+    /// A document has to be fetched first.
+    Waits,
+}
+
 enum Signature {
     Holds(Arc<Proved>),
     Waits(String),
 }
 
-/// Checks a signature with the key its header names; `false` when the keys have to be fetched first.
+/// [RFC 8725 §3.1](https://www.rfc-editor.org/rfc/rfc8725#section-3.1): the algorithms the policy lists, and no other.
+fn allowed(issuer: &Issuer, algorithm: Algorithm) -> Result<(), Refusal> {
+    match issuer.algorithms.contains(&algorithm) {
+        true => Ok(()),
+        false => Err(Refusal::new(Reason::TokenAlgorithm, "the issuer does not use this algorithm")),
+    }
+}
+
+/// Checks a signature of `issuer` with the key its header names, for something that came at `since`.
 fn signed(
     keys: &mut Keys,
     native: Native,
-    compact: &Compact<'_>,
-    header: &Header,
+    (compact, header): (&Compact<'_>, &Header),
     issuer: &Issuer,
-    since: Time,
-    now: Time,
-) -> Result<bool, Refusal> {
+    (since, now): (Time, Time),
+) -> Result<Step, Refusal> {
     let key = match keys.find(issuer, header.key.as_deref(), header.algorithm, since, now) {
         Lookup::Found(key) => key,
-        Lookup::Waits => return Ok(false),
+        Lookup::Waits => return Ok(Step::Waits),
         Lookup::Unknown => return Err(Refusal::new(Reason::TokenKeyUnknown, "no key of the issuer fits")),
         Lookup::Unavailable => {
             return Err(Refusal::new(Reason::KeysUnavailable, "the issuer's keys never loaded"));
         }
     };
     match key.verifier().accepts(&compact.signature, compact.signed.as_bytes(), native) {
-        true => Ok(true),
+        true => Ok(Step::Done),
         false => Err(Refusal::new(Reason::TokenSignature, "the signature does not hold")),
     }
 }
