@@ -21,6 +21,7 @@ pub mod denial;
 pub mod fetch;
 pub mod headers;
 pub mod json;
+pub mod jsonrpc;
 pub mod keys;
 pub mod lists;
 pub mod mcp;

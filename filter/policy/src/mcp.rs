@@ -4,16 +4,14 @@
 //! each request stands alone and its headers repeat the body. The body is the truth; which era it belongs to is
 //! decided here, and the headers have to agree.
 
-pub mod jsonrpc;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
 use crate::denial::Reason;
 use crate::headers::{Headers, Sole};
+use crate::jsonrpc::{Form, Message, Params};
 use crate::token::hex;
-use jsonrpc::{Form, Message, Params};
 
 /// The revisions that are judged.
 pub const VERSIONS: &[&str] = &["2025-03-26", "2025-06-18", "2025-11-25", MODERN];
@@ -72,7 +70,7 @@ impl Flaw {
         Self { reason, id: None, note: note.into() }
     }
 
-    fn malformed(note: &str) -> Self {
+    pub(crate) fn malformed(note: &str) -> Self {
         Self::new(Reason::RequestMalformed, note)
     }
 
@@ -80,7 +78,7 @@ impl Flaw {
         Self::new(Reason::HeaderMismatch, note)
     }
 
-    fn of(self, id: Option<&str>) -> Self {
+    pub(crate) fn of(self, id: Option<&str>) -> Self {
         Self { id: self.id.or(id.map(str::to_owned)), ..self }
     }
 }

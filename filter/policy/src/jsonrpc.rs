@@ -6,9 +6,9 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::Flaw;
 use crate::denial::Reason;
 use crate::json;
+use crate::mcp::Flaw;
 
 /// Names that decide what a message means.
 ///
