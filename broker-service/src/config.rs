@@ -275,7 +275,7 @@ impl Files {
             Some((name, credential))
         });
         let read: BTreeMap<_, _> = read.collect();
-        let rules = policy.into_iter().flat_map(Policy::servers).flat_map(|server| server.tools.iter());
+        let rules = policy.into_iter().flat_map(Policy::servers).flat_map(accredit_policy::policy::Server::rules);
         let missing = rules.filter_map(|rule| rule.credential.as_ref()).filter(|name| !read.contains_key(*name));
         for name in missing.collect::<std::collections::BTreeSet<_>>() {
             self.report.add(&path.at(name), "nothing", "a definition, since a tool of the policy asks for it");

@@ -103,7 +103,7 @@ fn refusals() -> Vec<(&'static str, Request)> {
         ("request_malformed", lookup().header("content-encoding", "gzip")),
         ("request_too_large", raw(&token(), " ".repeat(4097))),
         ("header_mismatch", modern_as(&token(), "crm_lookup", &["2026-07-28"], &[], &[])),
-        ("method_unknown", legacy(&token(), &message("resources/read", json!({ "uri": "x" })))),
+        ("method_unknown", legacy(&token(), &message("skills/list", json!({})))),
         ("method_unknown", lookup().header(":method", "PUT")),
         ("tool_unknown", legacy(&token(), &call("crm_delete"))),
         ("scope_missing", legacy(&reader(), &call("crm_update"))),

@@ -67,10 +67,18 @@ fn what_no_rule_names_is_forbidden_to_everyone() {
         assert_eq!(reply.json()["error"]["data"]["tool"], **tool);
     }
     proxy.run(legacy(&token(), &call(near[6]))).forwarded();
-    for method in
-        ["prompts/get", "resources/read", "tools/Call", "tasks/get", "completion/complete", "logging/setLevel"]
-    {
+    for method in ["tools/Call", "tasks/list", "logging/setLevel", "skills/list", "response", "GET"] {
         denied(&proxy.run(legacy(&token(), &message(method, json!({ "name": "crm_lookup" })))), 403, "method_unknown");
+    }
+    for (method, params) in [
+        ("prompts/get", json!({ "name": "crm_lookup" })),
+        ("resources/read", json!({ "uri": "crm_lookup" })),
+        ("resources/subscribe", json!({ "uri": "crm_lookup" })),
+        ("completion/complete", json!({ "ref": { "type": "ref/prompt", "name": "crm_lookup" } })),
+        ("subscriptions/listen", json!({ "notifications": { "resourceSubscriptions": ["crm_lookup"] } })),
+    ] {
+        let reply = denied(&proxy.run(legacy(&token(), &message(method, params))), 403, "tool_unknown");
+        assert_eq!(reply.json()["error"]["data"]["tool"], "crm_lookup", "a tool's name is no other thing's");
     }
     let notification = json!({ "jsonrpc": "2.0", "method": "notifications/unknown" });
     denied(&proxy.run(legacy(&token(), &notification)), 403, "method_unknown");

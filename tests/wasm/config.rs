@@ -73,7 +73,7 @@ fn a_mistake_names_its_place_what_was_found_and_what_is_accepted() {
         (
             "/servers/crm/tools/a*b",
             json!({ "scopes": ["x"] }),
-            "`servers.crm.tools.\"a*b\"`: found the tool name \"a*b\", accepted is an exact name, or a prefix that ends in one `*`",
+            "`servers.crm.tools.\"a*b\"`: found the name \"a*b\", accepted is an exact name, or a prefix that ends in one `*`",
         ),
         (
             "/issuers/corp/algorithms",

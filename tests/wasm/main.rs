@@ -16,6 +16,7 @@ mod native;
 mod peer;
 mod response;
 mod samples;
+mod sections;
 mod spiffe;
 mod status;
 mod strict;

@@ -67,7 +67,7 @@ fn no_name_stands_twice_at_any_depth() {
         r#"{"name":"crm_lookup","_meta":{"a":1,"a":2}}"#,
     ] {
         let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
-        refused(&proxy, body, -32600);
+        refused(&proxy, body, -32700);
     }
     for arguments in [r#"{"id":1,"id":2}"#, r#"{"a":[{"b":{"c":1,"c":2}}]}"#, r#"{"a":"\ud800"}"#, "[1e999]"] {
         let body = format!(

@@ -4,7 +4,6 @@
 //! intent is on the disk before anything is minted.
 
 use accredit_policy::decide::{Permit, decide};
-use accredit_policy::mcp::Call;
 use accredit_policy::policy::Server;
 use accredit_policy::sender::Bound;
 use accredit_policy::token::{Outcome, Verified, hex};
@@ -62,7 +61,7 @@ fn call(form: &Form) -> Result<ToolCall, ApiError> {
     let wrong = || ApiError::new(Code::InvalidRequest, "`authorization_details` is not one tool call");
     let details = form.required("authorization_details")?;
     let [call]: [ToolCall; 1] = serde_json::from_str(details).map_err(|error| wrong().because(error))?;
-    let short = [&call.server, &call.tool, &call.credential].iter().all(|text| text.len() <= 512);
+    let short = [&call.server, &call.method, &call.tool, &call.credential].iter().all(|text| text.len() <= 2048);
     if call.r#type == TOOL_CALL && short { Ok(call) } else { Err(wrong()) }
 }
 
@@ -73,8 +72,8 @@ fn begin(policy: &Policy, proxy: String, call: &ToolCall) -> Result<Record, ApiE
         time: clock::now().rfc3339(),
         kind: Kind::Intent,
         server: Some(call.server.clone()),
-        method: Some("tools/call".into()),
-        tool: Some(call.tool.clone()),
+        method: Some(call.method.clone()),
+        tool: Some(call.tool.clone()).filter(|tool| !tool.is_empty()),
         arguments_sha256: digest.map(str::to_owned),
         request_id: call.request_id.clone(),
         trace_id: call.traceparent.as_ref().and_then(|parent| parent.get(3..35)).map(str::to_owned),
@@ -102,7 +101,7 @@ async fn judge(app: &App, form: &Form, call: &ToolCall, record: &mut Record) -> 
     known(app, &verified).await?;
     // Only the proxy has seen the other end of the agent's connection.
     let bound = Bound::vouched(verified.clone());
-    let permit = decide(server, &bound, &Call::tool(&call.tool)).map_err(|denial| Refused {
+    let permit = decide(server, &bound, &call.call()).map_err(|denial| Refused {
         reason: denial.reason.name(),
         error: ApiError::new(Code::AccessDenied, "the policy does not permit this call").because(denial.note),
     })?;

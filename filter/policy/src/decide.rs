@@ -1,13 +1,13 @@
 //! The decision: may this token make this call?
 
+use crate::call::{Call, Target};
 use crate::denial::{Denial, Reason};
-use crate::mcp::{Call, Target};
-use crate::policy::Server;
+use crate::policy::{Rule, Server};
 use crate::scope::Scopes;
 use crate::sender::Bound;
 
 /// Leave to forward one request. Only [`decide`] gives it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Permit {
     scopes: Scopes,
     credential: Option<String>,
@@ -26,21 +26,140 @@ impl Permit {
 }
 
 /// Judges `call` on `server` for the principal of `bound`. What no rule permits is denied.
-pub fn decide(server: &Server, bound: &Bound, call: &Call) -> Result<Permit, Denial> {
+pub fn decide(server: &Server, bound: &Bound, call: &Call<'_>) -> Result<Permit, Denial> {
     let claims = bound.verified().claims();
     server.delegation.judge(&claims.chain, bound.verified().issuer())?;
-    let tool = match &call.target {
-        Target::Session => return Ok(Permit { scopes: Scopes::default(), credential: None }),
-        Target::Unknown => return Err(Denial::new(Reason::MethodUnknown, "no rule for the method")),
-        Target::Tool(tool) => tool,
-    };
-    let Some(rule) = server.tools.find(tool) else {
-        let denial = Denial::new(Reason::ToolUnknown, "no rule for the tool");
-        return Err(Denial { tool: Some(tool.clone()), ..denial });
-    };
-    if !claims.scopes.cover(&rule.scopes) {
-        let denial = Denial::new(Reason::ScopeMissing, format!("needs `{}`", rule.scopes));
-        return Err(Denial { tool: Some(tool.clone()), required: rule.scopes.clone(), ..denial });
+    let held = &claims.scopes;
+    match &call.target {
+        // What it takes to connect is open to any token, unless the policy has a rule for it all the same.
+        Target::Session | Target::List(_) => match server.methods.find(&call.method) {
+            None => Ok(Permit::default()),
+            Some(rule) => grant(rule, held, None),
+        },
+        Target::Tool(name) => one(server.tools.find(name), held, name),
+        Target::Prompt(name) => one(server.prompts.find(name), held, name),
+        Target::Resource(uri) => one(server.resources.find_uri(uri), held, uri),
+        Target::Subscription(uris, tasks) if tasks.is_empty() => all(server, held, uris),
+        Target::Subscription(..) | Target::Task(_) => {
+            Err(Denial::new(Reason::MethodUnknown, "tasks are not permitted"))
+        }
+        Target::Method => {
+            let unknown = || Denial::new(Reason::MethodUnknown, "no rule for the method");
+            server.methods.find(&call.method).ok_or_else(unknown).and_then(|rule| grant(rule, held, None))
+        }
     }
+}
+
+fn one(rule: Option<&Rule>, held: &Scopes, name: &str) -> Result<Permit, Denial> {
+    rule.ok_or_else(|| unknown(name)).and_then(|rule| grant(rule, held, Some(name)))
+}
+
+/// Several resources at once take the scopes of all.
+fn all(server: &Server, held: &Scopes, uris: &[impl AsRef<str>]) -> Result<Permit, Denial> {
+    let mut scopes = Scopes::default();
+    for uri in uris.iter().map(AsRef::as_ref) {
+        scopes.extend(&server.resources.find_uri(uri).ok_or_else(|| unknown(uri))?.scopes);
+    }
+    covered(&scopes, held, None)?;
+    Ok(Permit { scopes, credential: None })
+}
+
+fn grant(rule: &Rule, held: &Scopes, name: Option<&str>) -> Result<Permit, Denial> {
+    covered(&rule.scopes, held, name)?;
     Ok(Permit { scopes: rule.scopes.clone(), credential: rule.credential.clone() })
+}
+
+fn covered(needed: &Scopes, held: &Scopes, name: Option<&str>) -> Result<(), Denial> {
+    if held.cover(needed) {
+        return Ok(());
+    }
+    let denial = Denial::new(Reason::ScopeMissing, format!("needs `{needed}`"));
+    Err(Denial { tool: name.map(str::to_owned), required: needed.clone(), ..denial })
+}
+
+fn unknown(name: &str) -> Denial {
+    let denial = Denial::new(Reason::ToolUnknown, "no rule for what is asked for");
+    Denial { tool: Some(name.to_owned()), ..denial }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::call::Listing;
+    use crate::config;
+    use crate::mcp::Era;
+    use crate::secret::Secret;
+    use crate::testing::{NOW, claims, policy, policy_json, token};
+    use crate::token::{Outcome, Prover};
+
+    fn server(sections: &Value) -> Server {
+        let mut policy = policy_json();
+        for (name, section) in sections.as_object().unwrap() {
+            policy["servers"]["crm"][name] = section.clone();
+        }
+        config::read(policy).unwrap().server("crm").unwrap().clone()
+    }
+
+    /// The scopes asked for, or why not.
+    fn verdict(server: &Server, method: &str, target: Target<'_>) -> Result<String, Reason> {
+        let token = Secret::new(token(&claims()));
+        let Outcome::Proved(verified) = Prover::default().prove(&token, server, &policy(), NOW, NOW) else {
+            panic!("the token is in order");
+        };
+        let bound = Bound::vouched(verified);
+        let call = Call { id: None, method: method.into(), target, era: Era::Legacy, arguments: None };
+        decide(server, &bound, &call).map(|permit| permit.scopes().to_string()).map_err(|denial| denial.reason)
+    }
+
+    #[test]
+    fn each_kind_of_thing_has_rules_of_its_own() {
+        let read = json!({ "scopes": ["crm:read"] });
+        let server = server(&json!({
+            "tools": { "t": read }, "prompts": { "p": read }, "resources": { "r://*": read }, "methods": { "m": read },
+        }));
+        let name = |name: &'static str| Cow::Borrowed(name);
+        let permitted = || Ok("crm:read".to_owned());
+        assert_eq!(verdict(&server, "tools/call", Target::Tool(name("t"))), permitted());
+        assert_eq!(verdict(&server, "prompts/get", Target::Prompt(name("p"))), permitted());
+        assert_eq!(verdict(&server, "resources/read", Target::Resource(name("r://a"))), permitted());
+        assert_eq!(verdict(&server, "m", Target::Method), permitted());
+        for other in ["t", "p", "r://a", "m"] {
+            let denied = |target| verdict(&server, "x", target) == Err(Reason::ToolUnknown);
+            assert_eq!(denied(Target::Tool(name(other))), other != "t", "{other}");
+            assert_eq!(denied(Target::Prompt(name(other))), other != "p", "{other}");
+            assert_eq!(denied(Target::Resource(name(other))), other != "r://a", "{other}");
+        }
+        assert_eq!(verdict(&server, "t", Target::Method), Err(Reason::MethodUnknown));
+        assert_eq!(verdict(&server, "tasks/get", Target::Task(name("t"))), Err(Reason::MethodUnknown));
+    }
+
+    #[test]
+    fn connecting_is_open_unless_a_rule_says_otherwise() {
+        let open = server(&json!({}));
+        for target in [Target::Session, Target::List(Listing::Tools)] {
+            assert_eq!(verdict(&open, "tools/list", target), Ok(String::new()));
+        }
+        let closed = server(&json!({ "methods": { "tools/list": { "scopes": ["crm:list"] } } }));
+        assert_eq!(verdict(&closed, "tools/list", Target::List(Listing::Tools)), Err(Reason::ScopeMissing));
+        assert_eq!(verdict(&closed, "ping", Target::Session), Ok(String::new()));
+    }
+
+    #[test]
+    fn a_subscription_takes_what_all_its_resources_take() {
+        let server = server(&json!({
+            "resources": { "r://a": { "scopes": ["crm:read"] }, "r://b": { "scopes": ["crm:write"] } },
+        }));
+        let to = |uris: &[&'static str]| {
+            let uris = uris.iter().map(|uri| Cow::Borrowed(*uri)).collect();
+            verdict(&server, "subscriptions/listen", Target::Subscription(uris, Vec::new()))
+        };
+        assert_eq!(to(&[]), Ok(String::new()));
+        assert_eq!(to(&["r://a", "r://a"]), Ok("crm:read".into()));
+        assert_eq!(to(&["r://a", "r://b"]), Err(Reason::ScopeMissing));
+        assert_eq!(to(&["r://a", "r://c"]), Err(Reason::ToolUnknown));
+    }
 }

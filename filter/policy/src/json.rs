@@ -8,6 +8,7 @@ mod walk;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -21,6 +22,13 @@ pub const DEPTH: usize = 64;
 /// Why a text is not strict JSON; for the operator's log, free of the text's own content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flaw(String);
+
+impl Flaw {
+    /// Whether the text is JSON, only with another kind of value than was asked for.
+    pub(crate) fn is_of_kind(&self) -> bool {
+        self.0.starts_with(KIND)
+    }
+}
 
 impl fmt::Display for Flaw {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -59,7 +67,13 @@ pub fn members(text: &str) -> Result<Vec<(Cow<'_, str>, &RawValue)>, Flaw> {
     read(text, Shallow)
 }
 
-fn read<'a, S: DeserializeSeed<'a>>(text: &'a str, seed: S) -> Result<S::Value, Flaw> {
+/// Splits a list into its items, unread as those of [`members`].
+pub fn items(text: &str) -> Result<Vec<&RawValue>, Flaw> {
+    read(text, PhantomData)
+}
+
+/// Reads a whole text as `seed` does.
+pub(crate) fn read<'a, S: DeserializeSeed<'a>>(text: &'a str, seed: S) -> Result<S::Value, Flaw> {
     let mut source = Deserializer::from_str(text);
     let value = seed.deserialize(&mut source).map_err(flaw)?;
     source.end().map_err(flaw)?;
@@ -79,10 +93,11 @@ fn flaw(error: serde_json::Error) -> Flaw {
 
 const DUPLICATE: &str = "a name stands twice in one object";
 const DEEP: &str = "nested deeper than 64 levels";
+const KIND: &str = "not the expected kind of value";
 
 fn known(text: &str) -> String {
     let ours = [DUPLICATE, DEEP].into_iter().find(|ours| text.starts_with(ours));
-    ours.unwrap_or("not the expected kind of value").to_owned()
+    ours.unwrap_or(KIND).to_owned()
 }
 
 /// Builds a value.

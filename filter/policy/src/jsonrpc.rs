@@ -1,16 +1,18 @@
 //! One JSON-RPC message, read so that no server can read another one in the same bytes.
 //!
-//! [JSON-RPC 2.0](https://www.jsonrpc.org/specification)
+//! [JSON-RPC 2.0](https://www.jsonrpc.org/specification). The body is walked once; what the protocol above does not
+//! ask for is checked and forgotten.
 
 use std::borrow::Cow;
 
+use serde::de::{DeserializeSeed, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::call::Flaw;
 use crate::denial::Reason;
-use crate::json;
-use crate::mcp::Flaw;
+use crate::json::{self, Skim};
 
-/// Names that decide what a message means.
+/// Names that decide what a message means, wherever they stand in it.
 ///
 /// Some servers match names without case or cut them at a NUL; a name that is only nearly one of these would be
 /// read by them and not by us.
@@ -20,145 +22,222 @@ const MEANING: &[&str] =
 /// The longest `id` that is read, as it stands in the body.
 const ID: usize = 1024;
 
-type Members<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
-
-/// A message taken apart.
+/// A message taken apart; `P` are the parameters as the protocol above reads them.
 #[derive(Debug)]
-pub struct Message<'a> {
+pub struct Message<'a, P> {
     /// The `id` as it stands: a string or an integer.
     pub id: Option<&'a str>,
     /// What it is.
-    pub form: Form<'a>,
+    pub form: Form<'a, P>,
 }
 
 /// The three kinds of message.
 #[derive(Debug)]
-pub enum Form<'a> {
+pub enum Form<'a, P> {
     /// `method` and `id`.
-    Request(Cow<'a, str>, Params<'a>),
+    Request(Cow<'a, str>, P),
     /// `method` without `id`.
-    Notification(Cow<'a, str>, Params<'a>),
+    Notification(Cow<'a, str>, P),
     /// `result` or `error` for a request of the server's.
     Response,
 }
 
-/// The parameters that decide what is called.
-#[derive(Debug, Default)]
-pub struct Params<'a> {
-    /// `name`: of a tool or a prompt.
-    pub name: Option<Cow<'a, str>>,
-    /// `uri`: of a resource.
-    pub uri: Option<Cow<'a, str>>,
-    /// `taskId`.
-    pub task: Option<Cow<'a, str>>,
-    /// `_meta["io.modelcontextprotocol/protocolVersion"]`.
-    pub version: Option<Cow<'a, str>>,
-    /// `arguments` as they stand.
-    pub arguments: Option<&'a str>,
+/// The parameters of one protocol, told member by member; all of them at their default where there is no `params`.
+pub trait Parameters<'a>: Default {
+    /// Names that decide the meaning of these parameters, and that no other name may nearly be.
+    const NAMES: &'static [&'static str];
+
+    /// Takes up the member `name`, whose value is the next of `map` and has to be read or skimmed at [`LEVEL`].
+    ///
+    /// [`Stop::Flaw`] for a value that is JSON and makes no sense.
+    fn take<A: MapAccess<'a>>(&mut self, name: &str, map: &mut A) -> Result<(), Stop<A::Error>>;
 }
 
-impl<'a> Message<'a> {
+/// How deep the members of `params` stand.
+pub const LEVEL: usize = 2;
+
+/// Why reading stops.
+#[derive(Debug)]
+pub enum Stop<E> {
+    /// The text is no strict JSON.
+    Json(E),
+    /// It is, and no message.
+    Flaw(Flaw),
+}
+
+impl<E: serde::de::Error> From<E> for Stop<E> {
+    fn from(error: E) -> Self {
+        Self::Json(error)
+    }
+}
+
+impl<'a, P: Parameters<'a>> Message<'a, P> {
     /// Reads a whole body: one object, every byte of it strict.
     pub fn parse(body: &'a [u8]) -> Result<Self, Flaw> {
-        let unparsable = |flaw: json::Flaw| Flaw::new(Reason::RequestUnparsable, format!("the body is {flaw}"));
-        let text = json::text(body).map_err(unparsable)?;
-        if text.trim_start().starts_with('[') {
-            return Err(Flaw::malformed("the body is a batch"));
-        }
-        let members = split(text, 0).map_err(unparsable)?;
-        let id = id(&members)?;
-        Self::assemble(&members, id).map_err(|flaw| flaw.of(id))
-    }
-
-    fn assemble(members: &Members<'a>, id: Option<&'a str>) -> Result<Self, Flaw> {
-        clean(members)?;
-        let known = ["jsonrpc", "id", "method", "params", "result", "error"];
-        for (_, value) in members.iter().filter(|(name, _)| name != "params") {
-            strict(value, 1)?;
-        }
-        if members.iter().any(|(name, _)| !known.contains(&&**name)) {
-            return Err(Flaw::malformed("the message has a member JSON-RPC does not know"));
-        }
-        if string(members, "jsonrpc")?.as_deref() != Some("2.0") {
-            return Err(Flaw::malformed("`jsonrpc` is not \"2.0\""));
-        }
-        let method = string(members, "method")?;
-        let outcomes = members.iter().filter(|(name, _)| matches!(&**name, "result" | "error")).count();
-        let params = find(members, "params");
-        let form = match (method, outcomes, id) {
-            (Some(method), 0, Some(_)) => Form::Request(method, Params::parse(params)?),
-            (Some(method), 0, None) => Form::Notification(method, Params::parse(params)?),
-            (None, 1, Some(_)) if params.is_none() => Form::Response,
-            _ => return Err(Flaw::malformed("not exactly one of `method`, `result` and `error`")),
+        let text = json::text(body).map_err(|flaw| unparsable(&flaw))?;
+        let object = match text.trim_start().as_bytes() {
+            [b'[', ..] => return Err(Flaw::malformed("the body is a batch")),
+            [b'{', ..] => true,
+            _ => false,
         };
-        Ok(Self { id, form })
+        let mut draft = Draft { members: Members::default(), flaw: None };
+        let read = json::read(text, &mut draft).map_err(|flaw| match draft.flaw.take() {
+            Some(ours) => ours,
+            None if object && flaw.is_of_kind() => Flaw::malformed("`params` is no object"),
+            None => unparsable(&flaw),
+        });
+        let message = read.and_then(|()| draft.members.assemble());
+        // The caller has to be told of which request this is the answer, wherever its `id` stands.
+        message.map_err(|flaw| flaw.of(json::members(text).ok().and_then(|members| sole(&members))))
     }
 }
 
-impl<'a> Params<'a> {
-    fn parse(params: Option<&'a RawValue>) -> Result<Self, Flaw> {
-        let Some(params) = params else {
-            return Ok(Self::default());
-        };
-        let members = split(params.get(), 1).map_err(|_| Flaw::malformed("`params` is not one strict object"))?;
-        clean(&members)?;
-        let mut version = None;
-        for (name, value) in &members {
-            if matches!(&**name, "_meta" | "ref") {
-                let below = split(value.get(), 2).map_err(|_| Flaw::malformed("not a strict object"))?;
-                clean(&below)?;
-                if name == "_meta" {
-                    // The revision a request of the modern era states.
-                    version = string(&below, "io.modelcontextprotocol/protocolVersion")?;
-                }
-            }
-            strict(value, 2)?;
-        }
-        Ok(Self {
-            name: string(&members, "name")?,
-            uri: string(&members, "uri")?,
-            task: string(&members, "taskId")?,
-            version,
-            arguments: find(&members, "arguments").map(RawValue::get),
+fn unparsable(flaw: &json::Flaw) -> Flaw {
+    Flaw::new(Reason::RequestUnparsable, format!("the body is {flaw}"))
+}
+
+/// A message while it is read, and what is wrong with it.
+struct Draft<'a, P> {
+    members: Members<'a, P>,
+    flaw: Option<Flaw>,
+}
+
+struct Members<'a, P> {
+    version: Option<&'a RawValue>,
+    id: Option<&'a RawValue>,
+    method: Option<&'a RawValue>,
+    params: Option<P>,
+    outcomes: usize,
+}
+
+impl<P> Default for Members<'_, P> {
+    fn default() -> Self {
+        Self { version: None, id: None, method: None, params: None, outcomes: 0 }
+    }
+}
+
+impl<'a, P: Parameters<'a>> DeserializeSeed<'a> for &mut Draft<'a, P> {
+    type Value = ();
+
+    fn deserialize<D: serde::Deserializer<'a>>(self, source: D) -> Result<(), D::Error> {
+        source.deserialize_map(self)
+    }
+}
+
+impl<'a, P: Parameters<'a>> Visitor<'a> for &mut Draft<'a, P> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("a message")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, map: A) -> Result<(), A::Error> {
+        let Draft { members, flaw } = self;
+        json::walk(map, |map, name| {
+            let taken = clean(&name, &[]).map_err(Stop::Flaw).and_then(|()| members.take(&name, map, flaw));
+            taken.map_err(|stop| stop.at(flaw))
         })
     }
 }
 
-/// The `id`, if it is one: a string, or an integer that fits 64 bits.
-///
-/// [MCP 2026-07-28, basic](https://modelcontextprotocol.io/specification/2026-07-28/basic): a string or integer,
-/// never null.
-fn id<'a>(members: &Members<'a>) -> Result<Option<&'a str>, Flaw> {
-    let Some(raw) = find(members, "id").map(RawValue::get) else {
-        return Ok(None);
-    };
-    let number = raw.parse::<i64>().is_ok() || raw.parse::<u64>().is_ok();
-    let sound = raw.len() <= ID && (number || (raw.starts_with('"') && json::check(raw, 1).is_ok()));
-    match sound {
-        true => Ok(Some(raw)),
-        false => Err(Flaw::malformed("`id` is no string or integer")),
+impl<'a, P: Parameters<'a>> Members<'a, P> {
+    fn take<A: MapAccess<'a>>(
+        &mut self,
+        name: &str,
+        map: &mut A,
+        flaw: &mut Option<Flaw>,
+    ) -> Result<(), Stop<A::Error>> {
+        match name {
+            "jsonrpc" => self.version = Some(map.next_value()?),
+            "id" => self.id = Some(map.next_value()?),
+            "method" => self.method = Some(map.next_value()?),
+            "params" => self.params = Some(map.next_value_seed(Params { params: P::default(), flaw })?),
+            "result" | "error" => {
+                self.outcomes = self.outcomes.saturating_add(1);
+                map.next_value_seed(Skim { depth: 1 })?;
+            }
+            _ => return Err(Stop::Flaw(Flaw::malformed("the message has a member JSON-RPC does not know"))),
+        }
+        Ok(())
+    }
+
+    fn assemble(self) -> Result<Message<'a, P>, Flaw> {
+        if self.version.map(string).transpose()?.as_deref() != Some("2.0") {
+            return Err(Flaw::malformed("`jsonrpc` is not \"2.0\""));
+        }
+        let wrong = || Flaw::malformed("`id` is no string or integer");
+        let id = self.id.map(|raw| id(raw).ok_or_else(wrong)).transpose()?;
+        let method = self.method.map(string).transpose()?;
+        let form = match (method, self.outcomes, id) {
+            (Some(method), 0, Some(_)) => Form::Request(method, self.params.unwrap_or_default()),
+            (Some(method), 0, None) => Form::Notification(method, self.params.unwrap_or_default()),
+            (None, 1, Some(_)) if self.params.is_none() => Form::Response,
+            _ => return Err(Flaw::malformed("not exactly one of `method`, `result` and `error`")),
+        };
+        Ok(Message { id, form })
     }
 }
 
-fn split(text: &str, depth: usize) -> Result<Members<'_>, json::Flaw> {
-    json::members(text).inspect(|_| debug_assert!(depth < json::DEPTH))
+/// Reads `params`, which has to be an object.
+struct Params<'f, P> {
+    params: P,
+    flaw: &'f mut Option<Flaw>,
 }
 
-/// Refuses names that are nearly, but not exactly, one that decides the meaning.
-fn clean(members: &Members<'_>) -> Result<(), Flaw> {
-    match members.iter().any(|(name, _)| near(name)) {
-        true => Err(Flaw::malformed("a name is nearly one of the protocol's")),
-        false => Ok(()),
+impl<'a, P: Parameters<'a>> DeserializeSeed<'a> for Params<'_, P> {
+    type Value = P;
+
+    fn deserialize<D: serde::Deserializer<'a>>(self, source: D) -> Result<P, D::Error> {
+        source.deserialize_any(self)
     }
 }
 
-fn near(name: &str) -> bool {
+impl<'a, P: Parameters<'a>> Visitor<'a> for Params<'_, P> {
+    type Value = P;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(mut self, map: A) -> Result<P, A::Error> {
+        json::walk(map, |map, name| {
+            let taken = clean(&name, P::NAMES).map_err(Stop::Flaw).and_then(|()| self.params.take(&name, map));
+            taken.map_err(|stop| stop.at(self.flaw))
+        })?;
+        Ok(self.params)
+    }
+}
+
+impl<E: serde::de::Error> Stop<E> {
+    /// The error that ends reading; a flaw is kept in `slot`, where it outlives the error.
+    fn at(self, slot: &mut Option<Flaw>) -> E {
+        match self {
+            Self::Json(error) => error,
+            Self::Flaw(flaw) => {
+                *slot = Some(flaw);
+                E::custom("not a message")
+            }
+        }
+    }
+}
+
+/// A member that has to be a string.
+pub fn string(raw: &RawValue) -> Result<Cow<'_, str>, Flaw> {
+    json::string(raw.get()).map_err(|_| Flaw::malformed("a member that has to be a string is none"))
+}
+
+/// Refuses a name that is nearly, but not exactly, one that decides the meaning: here or in the object it stands in.
+pub fn clean(name: &str, here: &[&str]) -> Result<(), Flaw> {
     // Most names are plain, and for those folding is a matter of case.
     let folded = match name.bytes().all(|byte| byte.is_ascii() && byte != 0) {
         true => Cow::Borrowed(name),
         false => Cow::Owned(fold(name)),
     };
-    MEANING.iter().any(|meaning| folded.eq_ignore_ascii_case(meaning) && *meaning != name)
+    let near = |meaning: &&str| folded.eq_ignore_ascii_case(meaning) && *meaning != name;
+    match MEANING.iter().chain(here).any(near) {
+        true => Err(Flaw::malformed("a name is nearly one of the protocol's")),
+        false => Ok(()),
+    }
 }
 
 /// A name as a lenient server may see it: without NULs, without case, `ſ` as `s` and `K` as `k`.
@@ -167,25 +246,30 @@ fn fold(name: &str) -> String {
     visible.flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
-fn strict(value: &RawValue, depth: usize) -> Result<(), Flaw> {
-    json::check(value.get(), depth).map_err(|flaw| Flaw::new(Reason::RequestUnparsable, format!("a value is {flaw}")))
+/// The `id`, if it is one: a string, or an integer that fits 64 bits.
+///
+/// [MCP 2026-07-28, basic](https://modelcontextprotocol.io/specification/2026-07-28/basic): a string or integer,
+/// never null.
+fn id(raw: &RawValue) -> Option<&str> {
+    let raw = raw.get();
+    let number = raw.parse::<i64>().is_ok() || raw.parse::<u64>().is_ok();
+    let sound = raw.len() <= ID && (number || (raw.starts_with('"') && json::check(raw, 1).is_ok()));
+    sound.then_some(raw)
 }
 
-fn find<'a>(members: &Members<'a>, name: &str) -> Option<&'a RawValue> {
-    members.iter().find(|(other, _)| other == name).map(|(_, value)| *value)
-}
-
-fn string<'a>(members: &Members<'a>, name: &'static str) -> Result<Option<Cow<'a, str>>, Flaw> {
-    let wrong = |_| Flaw::malformed("a member that has to be a string is none");
-    find(members, name).map(|raw| json::string(raw.get()).map_err(wrong)).transpose()
+/// The `id` among the members of a message that was refused.
+fn sole<'a>(members: &[(Cow<'a, str>, &'a RawValue)]) -> Option<&'a str> {
+    members.iter().find(|(name, _)| name == "id").and_then(|(_, raw)| id(raw))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Form, Message, Reason};
+    use crate::mcp::Params;
+    use std::borrow::Cow;
 
     fn call(text: &str) -> Result<(String, Option<String>), Reason> {
-        match Message::parse(text.as_bytes()) {
+        match Message::<Params<'_>>::parse(text.as_bytes()) {
             Ok(Message { form: Form::Request(method, params), .. }) => {
                 Ok((method.into_owned(), params.name.map(Cow::into_owned)))
             }
@@ -203,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_flaw_echoes_the_id_when_it_was_read() {
-        let flaw = Message::parse(br#"{"jsonrpc":"1.0","id":"a\u0022","method":"ping"}"#).unwrap_err();
+        let flaw = Message::<Params<'_>>::parse(br#"{"jsonrpc":"1.0","id":"a\u0022","method":"ping"}"#).unwrap_err();
         assert_eq!(flaw.id.as_deref(), Some(r#""a\u0022""#));
     }
 
@@ -218,7 +302,7 @@ mod tests {
                 r#"{"jsonrpc":"2.0","id":1,"method":"a","params":{"name":"x","name\u0000":"y"}}"#,
             ),
             (
-                Reason::RequestMalformed,
+                Reason::RequestUnparsable,
                 r#"{"jsonrpc":"2.0","id":1,"method":"a","params":{"name":"x","n\u0061me":"y"}}"#,
             ),
             (Reason::RequestMalformed, r#"{"jsonrpc":"2.0","id":1,"method":"a","params":{"_meta":{"Name":1}}}"#),

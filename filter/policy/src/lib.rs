@@ -14,6 +14,7 @@
 //!                        Effects ◀───────────────────────────────────┘
 //! ```
 
+pub mod call;
 pub mod challenge;
 pub mod config;
 pub mod decide;

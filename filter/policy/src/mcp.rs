@@ -1,17 +1,22 @@
-//! What an MCP request asks for, in both eras of the protocol.
+//! MCP: what a request asks for, in both eras of the protocol.
 //!
 //! Legacy is everything up to 2025-11-25: a handshake, sessions, headers without meaning. Modern is 2026-07-28:
 //! each request stands alone and its headers repeat the body. The body is the truth; which era it belongs to is
 //! decided here, and the headers have to agree.
 
+mod params;
+
+pub use params::{Notifications, Params, Reference};
+
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use sha2::{Digest as _, Sha256};
 
+use crate::call::{Call, Flaw, Listing, Target};
 use crate::denial::Reason;
 use crate::headers::{Headers, Sole};
-use crate::jsonrpc::{Form, Message, Params};
-use crate::token::hex;
+use crate::jsonrpc::{Form, Message};
 
 /// The revisions that are judged.
 pub const VERSIONS: &[&str] = &["2025-03-26", "2025-06-18", "2025-11-25", MODERN];
@@ -27,92 +32,24 @@ pub enum Era {
     Modern,
 }
 
-/// What is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
-    /// The `id` as it stands in the body.
-    pub id: Option<String>,
-    /// The JSON-RPC method, or `GET` and `DELETE` of a session.
-    pub method: String,
-    /// What it is about.
-    pub target: Target,
-    /// In which shape it came.
-    pub era: Era,
-    /// SHA-256 of the arguments' bytes in lower-case hex.
-    pub arguments: Option<String>,
-}
-
-/// What a method is about, and with that what it takes to be permitted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// What every client needs to connect and to list.
-    Session,
-    /// One tool, by its name.
-    Tool(String),
-    /// A method without a rule.
-    Unknown,
-}
-
-/// Why a request cannot be judged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Flaw {
-    /// The row of the denial table.
-    pub reason: Reason,
-    /// The request's `id`, if that much could be read.
-    pub id: Option<String>,
-    /// For the operator; holds nothing of the request.
-    pub note: String,
-}
-
-impl Flaw {
-    /// A flaw of the given kind.
-    pub fn new(reason: Reason, note: impl Into<String>) -> Self {
-        Self { reason, id: None, note: note.into() }
-    }
-
-    pub(crate) fn malformed(note: &str) -> Self {
-        Self::new(Reason::RequestMalformed, note)
-    }
-
-    fn mismatch(note: &str) -> Self {
-        Self::new(Reason::HeaderMismatch, note)
-    }
-
-    pub(crate) fn of(self, id: Option<&str>) -> Self {
-        Self { id: self.id.or(id.map(str::to_owned)), ..self }
-    }
-}
-
-impl Call {
-    /// A call of `tool`, as the broker judges it when the proxy asks for a credential.
-    pub fn tool(tool: &str) -> Self {
-        let target = Target::Tool(tool.to_owned());
-        Self { id: None, method: "tools/call".into(), target, era: Era::Modern, arguments: None }
-    }
-
+impl<'a> Call<'a> {
     /// Reads a POST: the whole body, and the headers that have to agree with it.
-    pub fn read(headers: &Headers, body: &[u8]) -> Result<Self, Flaw> {
+    pub fn read(headers: &Headers, body: &'a [u8]) -> Result<Self, Flaw> {
         let message = Message::parse(body)?;
         let id = message.id;
         Self::judge(headers, message).map_err(|flaw| flaw.of(id))
     }
 
     /// Reads a GET or DELETE: both belong to sessions, which only the legacy era has.
-    pub fn session(method: &str, headers: &Headers) -> Result<Self, Flaw> {
+    pub fn session(method: &'a str, headers: &Headers) -> Result<Self, Flaw> {
         match era(headers, None)? {
-            Era::Legacy => Ok(Self {
-                id: None,
-                method: method.to_owned(),
-                target: Target::Session,
-                era: Era::Legacy,
-                arguments: None,
-            }),
+            Era::Legacy => Ok(Self::legacy(None, method)),
             Era::Modern => Err(Flaw::mismatch("the modern era has no sessions")),
         }
     }
 
-    fn judge(headers: &Headers, message: Message<'_>) -> Result<Self, Flaw> {
-        let id = message.id.map(str::to_owned);
+    fn judge(headers: &Headers, message: Message<'a, Params<'a>>) -> Result<Self, Flaw> {
+        let id = message.id;
         let (method, params) = match message.form {
             Form::Request(method, _) if method.starts_with("notifications/") => {
                 return Err(Flaw::malformed("a notification has an `id`"));
@@ -120,49 +57,85 @@ impl Call {
             Form::Notification(method, _) if !method.starts_with("notifications/") => {
                 return Err(Flaw::malformed("a request has no `id`"));
             }
-            Form::Request(method, params) | Form::Notification(method, params) => (method.into_owned(), params),
-            Form::Response => return Self::response(headers, id),
+            Form::Request(method, params) | Form::Notification(method, params) => (method, params),
+            // A client's answer to a request of the server's, which only the legacy era has.
+            Form::Response => {
+                return match era(headers, None)? {
+                    Era::Legacy => Ok(Self::legacy(id, "response")),
+                    Era::Modern => Err(Flaw::mismatch("the modern era has no responses of clients")),
+                };
+            }
         };
         let era = era(headers, params.version.as_deref())?;
         if era == Era::Modern {
             agree(headers, &method, &params)?;
         }
-        let arguments = params.arguments.map(|raw| hex(&Sha256::digest(raw.as_bytes())));
+        let arguments = params.arguments;
         let target = target(&method, params)?;
         Ok(Self { id, method, target, era, arguments })
     }
 
-    /// A client's answer to a request of the server's, which only the legacy era has.
-    fn response(headers: &Headers, id: Option<String>) -> Result<Self, Flaw> {
-        match era(headers, None)? {
-            Era::Legacy => {
-                let method = "response".to_owned();
-                Ok(Self { id, method, target: Target::Session, era: Era::Legacy, arguments: None })
-            }
-            Era::Modern => Err(Flaw::mismatch("the modern era has no responses of clients")),
-        }
+    fn legacy(id: Option<&'a str>, method: &'a str) -> Self {
+        Self { id, method: method.into(), target: Target::Session, era: Era::Legacy, arguments: None }
     }
 }
 
-fn target(method: &str, params: Params<'_>) -> Result<Target, Flaw> {
+/// Every method of a client's, and what it is about.
+fn target<'a>(method: &str, params: Params<'a>) -> Result<Target<'a>, Flaw> {
     Ok(match method {
         "initialize"
         | "ping"
-        | "server/discover"
-        | "tools/list"
-        | "prompts/list"
-        | "resources/list"
-        | "resources/templates/list"
         | "notifications/initialized"
         | "notifications/cancelled"
         | "notifications/progress"
         | "notifications/roots/list_changed" => Target::Session,
-        "tools/call" => match params.name {
-            Some(name) if !name.is_empty() && !name.chars().any(char::is_control) => Target::Tool(name.into_owned()),
-            _ => return Err(Flaw::malformed("`tools/call` names no tool")),
-        },
-        _ => Target::Unknown,
+        "server/discover" => Target::List(Listing::Server),
+        "tools/list" => Target::List(Listing::Tools),
+        "prompts/list" => Target::List(Listing::Prompts),
+        "resources/list" => Target::List(Listing::Resources),
+        "resources/templates/list" => Target::List(Listing::Templates),
+        "tools/call" => Target::Tool(named(params.name)?),
+        "prompts/get" => Target::Prompt(named(params.name)?),
+        "resources/read" | "resources/subscribe" | "resources/unsubscribe" => Target::Resource(named(params.uri)?),
+        "completion/complete" => completion(params.reference.unwrap_or_default())?,
+        "subscriptions/listen" => {
+            let Notifications { resources, tasks } = params.notifications;
+            Target::Subscription(each(resources)?, each(tasks)?)
+        }
+        "tasks/get" | "tasks/update" | "tasks/cancel" | "tasks/result" => Target::Task(named(params.task)?),
+        _ => Target::Method,
     })
+}
+
+/// The section of a server's policy that holds the rules for `method`, unless that is `methods`.
+pub fn section(method: &str) -> Option<&'static str> {
+    Some(match method {
+        "tools/call" | "tasks/get" | "tasks/update" | "tasks/cancel" | "tasks/result" => "tools",
+        "prompts/get" => "prompts",
+        "resources/read" | "resources/subscribe" | "resources/unsubscribe" | "subscriptions/listen" => "resources",
+        "completion/complete" => "prompts` and `resources",
+        _ => return None,
+    })
+}
+
+/// A completion shows what a prompt or a resource holds, and is permitted as they are.
+///
+/// [MCP 2026-07-28, completion](https://modelcontextprotocol.io/specification/2026-07-28/server/utilities/completion)
+fn completion(reference: Reference<'_>) -> Result<Target<'_>, Flaw> {
+    match (reference.kind.as_deref(), reference.name, reference.uri) {
+        (Some("ref/prompt"), name, None) => Ok(Target::Prompt(named(name)?)),
+        (Some("ref/resource"), None, uri) => Ok(Target::Resource(named(uri)?)),
+        _ => Err(Flaw::malformed("`ref` is neither a prompt nor a resource")),
+    }
+}
+
+fn each(names: Vec<Cow<'_, str>>) -> Result<Vec<Cow<'_, str>>, Flaw> {
+    names.into_iter().map(|name| named(Some(name))).collect()
+}
+
+fn named(name: Option<Cow<'_, str>>) -> Result<Cow<'_, str>, Flaw> {
+    let sound = name.filter(|name| !name.is_empty() && !name.chars().any(char::is_control));
+    sound.ok_or_else(|| Flaw::malformed("the request names nothing it could be about"))
 }
 
 /// The era of a request whose body states `stated`.

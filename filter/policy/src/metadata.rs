@@ -44,7 +44,7 @@ pub fn reply(policy: &Policy, server: &Server) -> Reply {
     let issuers = issuers.filter(|issuer| issuer.profile == Profile::AccessToken);
     let issuers: Vec<_> = issuers.map(|issuer| &issuer.identifier).collect();
     let mut scopes = Scopes::default();
-    server.tools.iter().for_each(|rule| scopes.extend(&rule.scopes));
+    server.rules().for_each(|rule| scopes.extend(&rule.scopes));
     let mut document = json!({
         "resource": server.resource.as_str(),
         "authorization_servers": issuers,

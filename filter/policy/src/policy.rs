@@ -197,11 +197,22 @@ pub struct Server {
     pub delegation: Delegation,
     /// Its tools.
     pub tools: Rules,
+    /// Its prompts.
+    pub prompts: Rules,
+    /// Its resources, by URI.
+    pub resources: Rules,
+    /// Methods that are about none of these.
+    pub methods: Rules,
     /// The largest request body, in bytes.
     pub limit: usize,
 }
 
 impl Server {
+    /// All its rules.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        [&self.tools, &self.prompts, &self.resources, &self.methods].into_iter().flat_map(Rules::iter)
+    }
+
     /// The public URL of a request to `path`: the resource itself, or a place below its prefix.
     pub fn public(&self, path: &str) -> String {
         match self.matches.is_one() {

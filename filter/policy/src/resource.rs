@@ -106,7 +106,7 @@ impl Match {
 }
 
 /// A path another server may read as a different one.
-fn ambiguous(path: &str) -> bool {
+pub(crate) fn ambiguous(path: &str) -> bool {
     let lower = path.to_ascii_lowercase();
     let odd = ["%2f", "%5c", "%2e", "%00", "\\", ";", "//"];
     let dots = lower.split('/').any(|part| part == "." || part == "..");

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::policy::Rule;
+use crate::resource;
 
 /// Rules by exact name or prefix. Names compare byte for byte: no folding, no trimming, no normalising.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +32,17 @@ impl Rules {
             fits.max_by_key(|(prefix, _)| prefix.len()).map(|(_, rule)| rule)
         };
         self.exact.get(name).or_else(longest)
+    }
+
+    /// The rule for a resource: the exact one, else that of the longest prefix, unless a server may read another
+    /// place in the URI than the prefix says.
+    pub fn find_uri(&self, uri: &str) -> Option<&Rule> {
+        let path = uri.split_once("://").map_or(uri, |(_, rest)| rest);
+        match self.exact.get(uri) {
+            Some(rule) => Some(rule),
+            None if resource::ambiguous(path) => None,
+            None => self.find(uri),
+        }
     }
 
     /// All rules.
@@ -69,6 +81,18 @@ mod tests {
         assert_eq!(found(&rules, "report_daily_y").unwrap(), "rule:report_daily_*");
         assert_eq!(found(&rules, "report_z").unwrap(), "rule:report_*");
         assert_eq!(found(&rules, "other").unwrap(), "rule:*");
+    }
+
+    #[test]
+    fn below_a_prefix_of_resources_there_is_no_way_out() {
+        let rules = rules(&["crm://public/*", "crm://a/../b"]);
+        assert!(rules.find_uri("crm://public/a").is_some() && rules.find_uri("crm://a/../b").is_some());
+        for out in
+            ["crm://public/../secret", "crm://public/%2e%2e/secret", "crm://public/a%2Fb", "crm://public/x\\..\\y"]
+        {
+            assert!(rules.find(out).is_some(), "{out}");
+            assert_eq!(rules.find_uri(out), None, "{out}");
+        }
     }
 
     #[test]

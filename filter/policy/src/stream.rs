@@ -17,10 +17,11 @@ mod story;
 pub use effect::{Edits, Effect, Post, Severity};
 pub use gate::Gate;
 
+use crate::call::{Call, Flaw};
 use crate::decide::{Permit, decide};
 use crate::denial::{Denial, Reason};
 use crate::headers::Headers;
-use crate::mcp::{Call, Era, Flaw, Target};
+use crate::mcp::Era;
 use crate::metadata;
 use crate::policy::{Policy, Server};
 use crate::replay::Claim;
@@ -194,34 +195,35 @@ impl Stream {
             let denial = Denial::new(Reason::HostFailed, "the host did not hand over the whole body");
             return self.refuse(denial, Some(&held.server));
         };
-        let call = Call::read(&held.request.headers, body);
-        self.call(held, bound, call, gate)
+        match Call::read(&held.request.headers, body) {
+            Ok(call) => self.call(held, bound, &call, gate),
+            Err(flaw) => Err(flawed(flaw, &held.server)),
+        }
     }
 
-    fn call(&mut self, held: Held, bound: &Bound, call: Result<Call, Flaw>, gate: &mut Gate) -> Step {
-        let call = call.map_err(|Flaw { reason, id, note }| {
-            let denial = Denial::new(reason, note);
-            Box::new(Refused { denial, server: Some(held.server.clone()), id })
-        })?;
-        self.story.call(&call);
+    fn call(&mut self, held: Held, bound: &Bound, call: &Call<'_>, gate: &mut Gate) -> Step {
+        self.story.call(call);
         let server = server(&gate.policy, &held)?;
-        let verdict = decide(server, bound, &call);
+        let verdict = decide(server, bound, call);
         self.story.required(verdict.as_ref().map_or_else(|denial| &denial.required, Permit::scopes));
-        let deny = |denial| Box::new(Refused { denial, server: Some(held.server.clone()), id: call.id.clone() });
+        let id = || call.id.map(str::to_owned);
+        let deny = |denial| Box::new(Refused { denial, server: Some(held.server.clone()), id: id() });
         let permit = verdict.map_err(deny)?;
         if !gate.outbox.admits() {
             return Err(deny(Denial::new(Reason::AuditUnavailable, "records do not reach the broker")));
         }
-        let (Some(credential), Target::Tool(tool)) = (permit.credential(), &call.target) else {
+        let Some(credential) = permit.credential() else {
             return Ok(self.forward(&held, &permit, call.era, Vec::new()));
         };
         self.story.credential(credential);
         let ask = ToolCall {
             r#type: exchange::TOOL_CALL.into(),
             server: held.server.clone(),
-            tool: tool.clone(),
+            kind: (&call.target).into(),
+            method: call.method.clone().into_owned(),
+            tool: call.target.object().unwrap_or_default().to_owned(),
             credential: credential.to_owned(),
-            arguments_digest: call.arguments.as_ref().map(|digest| format!("sha-256:{digest}")),
+            arguments_digest: call.digest().map(|digest| format!("sha-256:{digest}")),
             request_id: self.story.record().request_id.clone(),
             traceparent: held.request.trace().map(|(parent, _)| parent),
         };
@@ -364,6 +366,11 @@ fn described(request: &Request, policy: &Policy) -> Option<crate::reply::Reply> 
 fn server<'p>(policy: &'p Policy, held: &Held) -> Result<&'p Server, Box<Refused>> {
     let gone = || refused(Denial::new(Reason::ServerUnmatched, "the server left the policy"), &held.server);
     policy.server(&held.server).ok_or_else(gone)
+}
+
+fn flawed(flaw: Flaw, server: &str) -> Box<Refused> {
+    let Flaw { reason, id, note } = flaw;
+    Box::new(Refused { denial: Denial::new(reason, note), server: Some(server.to_owned()), id })
 }
 
 fn refused(denial: Denial, server: &str) -> Box<Refused> {

@@ -130,6 +130,12 @@ object! {
         pub delegation: Delegation,
         /// The tools agents may call, by exact name or by prefix ending in `*`.
         pub tools: Named<Rule>,
+        /// The prompts they may use, likewise.
+        pub prompts: Named<Rule>,
+        /// The resources they may read, by exact URI or by prefix ending in `*`.
+        pub resources: Named<Rule>,
+        /// Methods that are about none of these, and those to connect and list, which are open unless they stand here.
+        pub methods: Named<Rule>,
         /// Bounds on what is read.
         pub limits: Limits,
     }
@@ -168,7 +174,7 @@ object! {
 }
 
 object! {
-    /// What one tool asks for.
+    /// What one tool, prompt, resource or method asks for.
     pub struct Rule requires ["scopes"] {
         /// The scopes a token must hold, all of them.
         pub scopes: List<String>,

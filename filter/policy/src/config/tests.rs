@@ -73,7 +73,18 @@ fn each_rule_names_the_place_and_the_mend() {
             "`servers.crm.limits.request`: found `\"1GB\"`, accepted is a size",
         ),
         ("/servers/crm/limits/request", json!("32MiB"), "`servers.crm.limits.request`: found no room or more than"),
-        ("/servers/crm/tools/a*b", json!({"scopes": ["x"]}), "`servers.crm.tools.\"a*b\"`: found the tool name"),
+        ("/servers/crm/tools/a*b", json!({"scopes": ["x"]}), "`servers.crm.tools.\"a*b\"`: found the name"),
+        ("/servers/crm/prompts", json!({"*x": {"scopes": ["x"]}}), "`servers.crm.prompts.\"*x\"`: found the name"),
+        (
+            "/servers/crm/resources",
+            json!({"crm://a/*/b": {"scopes": ["x"]}}),
+            "`servers.crm.resources.\"crm://a/*/b\"`: found the name",
+        ),
+        (
+            "/servers/crm/methods",
+            json!({"tools/call": {"scopes": ["x"]}}),
+            "`servers.crm.methods.\"tools/call\"`: found `tools/call`, whose rules stand under `tools`",
+        ),
         ("/servers/crm/tools/x", json!({"scopes": []}), "`servers.crm.tools.x.scopes`: found no scope"),
         ("/servers/crm/tools/x", json!({"scopes": ["a b"]}), "`servers.crm.tools.x.scopes[0]`: found \"a b\""),
         (

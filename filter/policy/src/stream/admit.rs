@@ -1,8 +1,8 @@
 //! From a request's token to the one who may send it: proof, then binding.
 
-use super::{Effect, Gate, Held, State, Step, Stream, refused, server, wait};
+use super::{Effect, Gate, Held, State, Step, Stream, flawed, refused, server, wait};
+use crate::call::Call;
 use crate::denial::{Denial, Reason};
-use crate::mcp::Call;
 use crate::replay::Claim;
 use crate::sender::{self, Bound, Judged, Peer, Pending, Shown};
 use crate::time::Time;
@@ -66,8 +66,8 @@ impl Stream {
                 self.refuse(denial, Some(&held.server))
             }
             "GET" | "DELETE" => {
-                let call = Call::session(&method, &held.request.headers);
-                self.call(held, &bound, call, gate)
+                let call = Call::session(&method, &held.request.headers).map_err(|flaw| flawed(flaw, &held.server))?;
+                self.call(held, &bound, &call, gate)
             }
             _ => self.refuse(Denial::new(Reason::MethodUnknown, "not `POST`, `GET` or `DELETE`"), Some(&held.server)),
         }

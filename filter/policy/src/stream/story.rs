@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::Gate;
 use super::request::Request;
+use crate::call::Call;
 use crate::denial::Denial;
-use crate::mcp::{Call, Target};
 use crate::scope::Scopes;
 use crate::time::Time;
 use crate::token::{Verified, hex};
@@ -57,12 +57,10 @@ impl Story {
         self.record.scopes = Some(audit::Scopes { required: Vec::new(), held: words(&claims.scopes) });
     }
 
-    pub(super) fn call(&mut self, call: &Call) {
+    pub(super) fn call(&mut self, call: &Call<'_>) {
         self.record.method = Some(shorten(&call.method));
-        self.record.arguments_sha256.clone_from(&call.arguments);
-        if let Target::Tool(tool) = &call.target {
-            self.record.tool = Some(shorten(tool));
-        }
+        self.record.arguments_sha256 = call.digest();
+        self.record.tool = call.target.object().map(shorten);
     }
 
     pub(super) fn required(&mut self, scopes: &Scopes) {
@@ -99,8 +97,8 @@ impl Story {
     }
 
     /// Keeps the request's `id` while the broker is asked.
-    pub(super) fn id(&mut self, id: Option<String>) {
-        self.id = id;
+    pub(super) fn id(&mut self, id: Option<&str>) {
+        self.id = id.map(str::to_owned);
     }
 
     pub(super) fn take_id(&mut self) -> Option<String> {

@@ -3,6 +3,7 @@
 //! [RFC 8693 §2](https://www.rfc-editor.org/rfc/rfc8693#section-2) with the call itself in
 //! [RFC 9396](https://www.rfc-editor.org/rfc/rfc9396) `authorization_details`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -10,7 +11,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+use crate::call::{Call, Target};
 use crate::json;
+use crate::mcp::Era;
 use crate::secret::Secret;
 
 /// The grant type of token exchange.
@@ -30,7 +33,13 @@ pub struct ToolCall {
     pub r#type: String,
     /// The server's name in the policy.
     pub server: String,
-    /// The tool.
+    /// What is called; a tool unless given.
+    #[serde(default, skip_serializing_if = "Kind::is_usual")]
+    pub kind: Kind,
+    /// The method; `tools/call` unless given.
+    #[serde(default = "usual", skip_serializing_if = "is_usual")]
+    pub method: String,
+    /// The tool, or whatever else the method is about; empty where it is about nothing.
     pub tool: String,
     /// The credential's name.
     pub credential: String,
@@ -43,6 +52,62 @@ pub struct ToolCall {
     /// The trace the call belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+}
+
+/// What is called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A tool.
+    #[default]
+    Tool,
+    /// A prompt.
+    Prompt,
+    /// A resource.
+    Resource,
+    /// A method that is about none of these.
+    Method,
+}
+
+impl Kind {
+    fn is_usual(&self) -> bool {
+        *self == Self::Tool
+    }
+}
+
+const USUAL: &str = "tools/call";
+
+fn usual() -> String {
+    USUAL.into()
+}
+
+fn is_usual(method: &str) -> bool {
+    method == USUAL
+}
+
+impl ToolCall {
+    /// The call as it is decided.
+    pub fn call(&self) -> Call<'_> {
+        let object = Cow::Borrowed(self.tool.as_str());
+        let target = match self.kind {
+            Kind::Tool => Target::Tool(object),
+            Kind::Prompt => Target::Prompt(object),
+            Kind::Resource => Target::Resource(object),
+            Kind::Method => Target::Method,
+        };
+        Call { id: None, method: Cow::Borrowed(&self.method), target, era: Era::Modern, arguments: None }
+    }
+}
+
+impl From<&Target<'_>> for Kind {
+    fn from(target: &Target<'_>) -> Self {
+        match target {
+            Target::Tool(_) | Target::Task(_) => Self::Tool,
+            Target::Prompt(_) => Self::Prompt,
+            Target::Resource(_) => Self::Resource,
+            Target::Session | Target::List(_) | Target::Subscription(..) | Target::Method => Self::Method,
+        }
+    }
 }
 
 /// The form the proxy posts.

@@ -8,6 +8,7 @@ use crate::config::error::{Path, Report};
 use crate::config::field::{Field, each, entries, list, refuse_unknown};
 use crate::config::raw;
 use crate::config::unit::Size;
+use crate::mcp;
 use crate::pattern::Pattern;
 use crate::policy::{Match, Rule, Sender, Server};
 use crate::resource::Paths;
@@ -34,6 +35,9 @@ pub(super) fn check(
         workloads: tied,
         delegation,
         tools,
+        prompts,
+        resources,
+        methods,
         limits,
         unknown,
     } = raw;
@@ -57,7 +61,10 @@ pub(super) fn check(
     let workloads = workloads(tied, &path.at("workloads"), report);
     let delegation = delegation.optional(&path.at("delegation"), report);
     let delegation = delegation.map(|raw| self::delegation(raw, &path.at("delegation"), report)).unwrap_or_default();
-    let tools = self::tools(tools.optional(&path.at("tools"), report).unwrap_or_default(), &path.at("tools"), report);
+    let tools = rules(tools, &path.at("tools"), report);
+    let prompts = rules(prompts, &path.at("prompts"), report);
+    let resources = rules(resources, &path.at("resources"), report);
+    let methods = self::methods(methods, &path.at("methods"), report);
     let limit = limit(limits.optional(&path.at("limits"), report).unwrap_or_default(), &path.at("limits"), report);
     Some(Server {
         name: name.to_owned(),
@@ -70,6 +77,9 @@ pub(super) fn check(
         workloads,
         delegation,
         tools,
+        prompts,
+        resources,
+        methods,
         limit,
     })
 }
@@ -162,15 +172,27 @@ fn patterns(words: &[String], path: &Path, report: &mut Report) -> Vec<Pattern> 
     words.iter().enumerate().filter_map(&mut read).collect()
 }
 
-fn tools(map: BTreeMap<String, Field<raw::Rule>>, path: &Path, report: &mut Report) -> Rules {
+fn rules(map: Field<BTreeMap<String, Field<raw::Rule>>>, path: &Path, report: &mut Report) -> Rules {
+    let map = map.optional(path, report).unwrap_or_default();
     let rules = entries(map, path, report).into_iter().filter_map(|(name, raw)| {
         let at = path.at(&name);
         if Pattern::parse(&name).is_none() {
-            report.add(&at, format!("the tool name {name:?}"), "an exact name, or a prefix that ends in one `*`");
+            report.add(&at, format!("the name {name:?}"), "an exact name, or a prefix that ends in one `*`");
         }
         Some((name, rule(raw, &at, report)?))
     });
     Rules::new(rules.collect::<Vec<_>>())
+}
+
+/// Methods, of which those that are about something have their rules elsewhere.
+fn methods(map: Field<BTreeMap<String, Field<raw::Rule>>>, path: &Path, report: &mut Report) -> Rules {
+    if let Field::Read(map) = &map {
+        for (method, section) in map.keys().filter_map(|name| Some((name, mcp::section(name)?))) {
+            let found = format!("`{method}`, whose rules stand under `{section}`");
+            report.add(&path.at(method), found, "a method that is about no tool, prompt, resource or task");
+        }
+    }
+    rules(map, path, report)
 }
 
 fn rule(raw: raw::Rule, path: &Path, report: &mut Report) -> Option<Rule> {

@@ -1,0 +1,107 @@
+//! What a request asks for, whatever the protocol it came in.
+
+use std::borrow::Cow;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::denial::Reason;
+use crate::mcp::Era;
+use crate::token::hex;
+
+/// What is asked for, in the bytes of the body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call<'a> {
+    /// The `id` as it stands in the body.
+    pub id: Option<&'a str>,
+    /// The JSON-RPC method, or `GET` and `DELETE` of a session.
+    pub method: Cow<'a, str>,
+    /// What it is about.
+    pub target: Target<'a>,
+    /// In which shape it came.
+    pub era: Era,
+    /// The arguments as they stand in the body.
+    pub arguments: Option<&'a str>,
+}
+
+impl Call<'_> {
+    /// SHA-256 of the arguments' bytes in lower-case hex.
+    pub fn digest(&self) -> Option<String> {
+        self.arguments.map(|arguments| hex(&Sha256::digest(arguments.as_bytes())))
+    }
+}
+
+/// What a method is about, and with that what it takes to be permitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target<'a> {
+    /// What every client needs to connect.
+    Session,
+    /// A list, whose answer is filtered.
+    List(Listing),
+    /// One tool, by its name.
+    Tool(Cow<'a, str>),
+    /// One prompt, by its name.
+    Prompt(Cow<'a, str>),
+    /// One resource, by its URI.
+    Resource(Cow<'a, str>),
+    /// Resources and tasks to hear of.
+    Subscription(Vec<Cow<'a, str>>, Vec<Cow<'a, str>>),
+    /// One task, by its identifier.
+    Task(Cow<'a, str>),
+    /// Anything else: a method that needs a rule of its own.
+    Method,
+}
+
+/// What is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// `tools/list`.
+    Tools,
+    /// `prompts/list`.
+    Prompts,
+    /// `resources/list`.
+    Resources,
+    /// `resources/templates/list`.
+    Templates,
+    /// `server/discover`.
+    Server,
+}
+
+impl Target<'_> {
+    /// The one thing it is about, for records and denials.
+    pub fn object(&self) -> Option<&str> {
+        match self {
+            Self::Tool(name) | Self::Prompt(name) | Self::Resource(name) => Some(name),
+            Self::Session | Self::List(_) | Self::Subscription(..) | Self::Task(_) | Self::Method => None,
+        }
+    }
+}
+
+/// Why a request cannot be judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flaw {
+    /// The row of the denial table.
+    pub reason: Reason,
+    /// The request's `id`, if that much could be read.
+    pub id: Option<String>,
+    /// For the operator; holds nothing of the request.
+    pub note: String,
+}
+
+impl Flaw {
+    /// A flaw of the given kind.
+    pub fn new(reason: Reason, note: impl Into<String>) -> Self {
+        Self { reason, id: None, note: note.into() }
+    }
+
+    pub(crate) fn malformed(note: &str) -> Self {
+        Self::new(Reason::RequestMalformed, note)
+    }
+
+    pub(crate) fn mismatch(note: &str) -> Self {
+        Self::new(Reason::HeaderMismatch, note)
+    }
+
+    pub(crate) fn of(self, id: Option<&str>) -> Self {
+        Self { id: self.id.or(id.map(str::to_owned)), ..self }
+    }
+}
