@@ -147,7 +147,7 @@ impl Keys {
                 url: url.as_str().to_owned(),
                 cluster: cluster.clone(),
                 authority: url.authority().to_owned(),
-                path: url.path().to_owned(),
+                path: url.target().to_owned(),
                 accept: "application/json",
             }),
         };

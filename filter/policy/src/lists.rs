@@ -79,7 +79,7 @@ impl Lists {
                 url: place.clone(),
                 cluster,
                 authority: entry.place.authority().to_owned(),
-                path: entry.place.path().to_owned(),
+                path: entry.place.target().to_owned(),
                 accept: status::MEDIA,
             })
         });

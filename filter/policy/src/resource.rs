@@ -37,6 +37,16 @@ impl Resource {
         self.origin().split_once("://").map_or("", |(_, authority)| authority)
     }
 
+    /// The path as a request asks for it: `/` when the URL has none.
+    ///
+    /// [RFC 9110 §4.2.3](https://www.rfc-editor.org/rfc/rfc9110#section-4.2.3)
+    pub fn target(&self) -> &str {
+        match self.path() {
+            "" => "/",
+            path => path,
+        }
+    }
+
     /// The path; empty when the URL has none.
     pub fn path(&self) -> &str {
         self.text.get(self.path..).unwrap_or_default()
@@ -123,7 +133,8 @@ mod tests {
         assert_eq!(resource.origin(), "https://gw.example.com:8443");
         assert_eq!(resource.authority(), "gw.example.com:8443");
         assert_eq!(resource.path(), "/crm/mcp");
-        assert_eq!(Resource::parse("https://gw.example.com").unwrap().path(), "");
+        let bare = Resource::parse("https://gw.example.com").unwrap();
+        assert_eq!((bare.path(), bare.target()), ("", "/"));
     }
 
     #[test]
