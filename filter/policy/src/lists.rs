@@ -99,7 +99,8 @@ impl Lists {
             return Ok(());
         };
         let token = answer.body.and_then(|body| std::str::from_utf8(body).ok()).map(str::trim);
-        match token.ok_or("could not be fetched").and_then(|token| prove(token).map_err(|refusal| refusal.note)) {
+        let list = token.ok_or("could not be fetched").and_then(|token| prove(token).map_err(|refusal| refusal.note));
+        match list.and_then(|list| entry.follows(list)) {
             Ok(list) => {
                 entry.land(list, answer, max_age, now);
                 Ok(())
@@ -129,6 +130,12 @@ impl Lists {
 impl Entry {
     fn new(place: &Resource) -> Self {
         Self { kept: Kept::default(), place: place.clone(), used: Time::default(), wanted: false }
+    }
+
+    /// The list, unless it is older than the one there is: played again it would bring back what was revoked since.
+    fn follows(&self, list: List) -> Result<List, &'static str> {
+        let older = self.kept.value(Duration::MAX, Time::default()).is_some_and(|kept| list.issued < kept.issued);
+        if older { Err("is older than the one before") } else { Ok(list) }
     }
 
     /// [§13.7](https://datatracker.ietf.org/doc/html/draft-ietf-oauth-status-list#section-13.7): the list's own `ttl` comes

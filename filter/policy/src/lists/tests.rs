@@ -45,6 +45,10 @@ impl Worker {
 
     /// The list at `uri` arrives, with one more claim.
     fn lands(&mut self, uri: &str, statuses: &[u8], claim: Option<(&str, u64)>) {
+        self.arrives(uri, statuses, claim).unwrap();
+    }
+
+    fn arrives(&mut self, uri: &str, statuses: &[u8], claim: Option<(&str, u64)>) -> Result<(), &'static str> {
         let packed = miniz_oxide::deflate::compress_to_vec_zlib(statuses, 6);
         let mut claims =
             json!({ "sub": uri, "iat": NOW.seconds(), "status_list": { "bits": 8, "lst": encode(&packed) } });
@@ -54,7 +58,7 @@ impl Worker {
         let (payload, now) = (claims.to_string(), self.now);
         let prove = |_: &str| List::read(payload.as_bytes(), uri, now);
         let answer = Answer { body: Some(b"token"), cache_control: None };
-        self.lists.arrived((self.policy.issuer("corp").unwrap(), uri), &answer, prove, now).unwrap();
+        self.lists.arrived((self.policy.issuer("corp").unwrap(), uri), &answer, prove, now)
     }
 
     fn fails(&mut self) {
@@ -150,4 +154,19 @@ fn the_list_nobody_asks_for_makes_room() {
     }
     assert_eq!(worker.lists.entries.len(), LISTS);
     assert!(worker.lists.entries.keys().any(|(_, place)| place == URI));
+}
+
+#[test]
+fn an_older_list_does_not_undo_a_newer_one() {
+    let mut worker = Worker::new();
+    worker.find(URI, 0);
+    assert_eq!(worker.fetches(), ["/status/1"]);
+    worker.lands(URI, &[1], Some(("iat", NOW.seconds() + 30)));
+    assert!(refused(&worker.find(URI, 0)));
+    worker.after(31).find(URI, 0);
+    assert_eq!(worker.fetches(), ["/status/1"]);
+    assert!(worker.arrives(URI, &[0], Some(("iat", NOW.seconds() + 29))).is_err());
+    assert!(refused(&worker.find(URI, 0)));
+    worker.arrives(URI, &[0], Some(("iat", NOW.seconds() + 30))).unwrap();
+    assert_eq!(worker.find(URI, 0), VALID);
 }

@@ -59,6 +59,8 @@ pub enum Status {
 pub struct List {
     bits: u32,
     bytes: Vec<u8>,
+    /// When it was made.
+    pub issued: Time,
     /// When the issuer wants it fetched again, in seconds.
     pub ttl: Option<u64>,
     /// When it ends.
@@ -92,7 +94,7 @@ impl List {
             None => None,
             Some(ttl) => Some(ttl.as_u64().ok_or(malformed("`ttl` is no number"))?),
         };
-        Ok(Self { bits, bytes, ttl, expires })
+        Ok(Self { bits, bytes, issued, ttl, expires })
     }
 
     /// The status at `index`; `None` beyond the end.
