@@ -32,6 +32,7 @@ impl Request {
     ///
     /// [RFC 6750 §2.1](https://www.rfc-editor.org/rfc/rfc6750#section-2.1) and
     /// [RFC 9449 §7.1](https://www.rfc-editor.org/rfc/rfc9449#section-7.1): one header, one scheme in any case, one space.
+    /// More than one way or one token at once is a malformed request, [RFC 6750 §3.1](https://www.rfc-editor.org/rfc/rfc6750#section-3.1).
     pub(super) fn token(&self) -> Result<(Scheme, Secret), Denial> {
         if self.query_token {
             return Err(Denial::new(Reason::RequestMalformed, "the query has an `access_token`"));
@@ -39,7 +40,7 @@ impl Request {
         let value = match self.headers.sole("authorization") {
             Sole::Absent => return Err(Denial::new(Reason::TokenMissing, "no `authorization` header")),
             Sole::Broken => {
-                return Err(Denial::new(Reason::TokenMalformed, "`authorization` stands twice or is no text"));
+                return Err(Denial::new(Reason::RequestMalformed, "`authorization` stands twice or is no text"));
             }
             Sole::One(value) => value,
         };

@@ -145,7 +145,7 @@ fn denials_follow_the_table() {
         (401, "token_missing", headers_with("POST", "", &[])),
         (401, "token_missing", headers_with("POST", "Basic YTpi", &[])),
         (401, "token_malformed", headers_with("POST", "Bearer x", &[])),
-        (401, "token_malformed", headers_with("POST", &sound, &[("authorization", "Bearer x")])),
+        (400, "request_malformed", headers_with("POST", &sound, &[("authorization", "Bearer x")])),
         (403, "method_unknown", headers_with("PUT", &sound, &[])),
         (400, "request_malformed", headers_with("POST", &sound, &[("upgrade", "websocket")])),
         (400, "request_malformed", headers_with("POST", &sound, &[("content-encoding", "gzip")])),
