@@ -136,10 +136,10 @@ pub(super) fn object(payload: &[u8]) -> Result<Map<String, Value>, Refusal> {
 ///
 /// [RFC 9068 §2.2](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)
 fn whole(claims: &Map<String, Value>, issuer: &Issuer) -> Result<(), Refusal> {
-    let complete = ["sub", "jti", "iat"].iter().all(|name| claims.contains_key(*name));
+    let complete = ["sub", "jti", "iat", "client_id"].iter().all(|name| claims.contains_key(*name));
     match complete || !issuer.typ.is_access_token() {
         true => Ok(()),
-        false => Err(malformed("`sub`, `jti` or `iat` is missing, which an `at+jwt` has")),
+        false => Err(malformed("`sub`, `jti`, `iat` or `client_id` is missing, which an `at+jwt` has")),
     }
 }
 

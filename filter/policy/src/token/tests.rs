@@ -39,6 +39,24 @@ fn a_sound_token_says_who_acts_for_whom() {
 }
 
 #[test]
+fn an_access_token_has_all_that_its_profile_asks_for_whatever_names_the_agent() {
+    let mut json = policy_json();
+    json["issuers"]["corp"]["agent_claim"] = json!("sub");
+    let policy = crate::config::read(json).unwrap();
+    let server = policy.server("crm").unwrap();
+    let proves = |claims: &Value| {
+        let token = Secret::new(token(claims));
+        matches!(Prover::default().prove(&token, server, &policy, NOW, NOW), Outcome::Proved(_))
+    };
+    assert!(proves(&claims()));
+    for name in ["sub", "jti", "iat", "client_id"] {
+        let mut claims = claims();
+        claims.as_object_mut().unwrap().remove(name);
+        assert!(!proves(&claims), "{name}");
+    }
+}
+
+#[test]
 fn the_signature_has_to_be_the_issuers_over_this_text() {
     let text = claims().to_string();
     assert_eq!(verdict(&sign(HEADER, &text, 2)).unwrap_err(), Reason::TokenSignature);
