@@ -51,6 +51,17 @@ fn a_workload_may_do_what_the_policy_grants_it() {
 }
 
 #[test]
+fn what_says_it_is_of_another_issuer_is_no_workloads_whatever_was_asked_before() {
+    let domain_only = changed(spiffe(), "/servers/crm/issuers", json!(["prod"]));
+    let two_faced = || svid(PLANNER).claim("iss", "https://idp.example.com");
+    for policy in [domain_only, spiffe()] {
+        let proxy = started(builder(&policy));
+        denied(&proxy.run(calls(two_faced(), "crm_lookup")), 401, "token_issuer");
+        proxy.run(calls(svid(PLANNER).claim("iss", "https://elsewhere.example"), "crm_lookup")).forwarded();
+    }
+}
+
+#[test]
 fn access_tokens_of_the_other_issuer_are_accepted_as_before() {
     let proxy = proxy();
     proxy.run(legacy(&reader(), &call("crm_lookup"))).forwarded();

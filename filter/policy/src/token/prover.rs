@@ -251,13 +251,18 @@ fn signed(
 }
 
 /// The issuer a token claims, if this server accepts it: by `iss`, else by the trust domain of `sub`.
+///
+/// What says it is of one issuer is not also of another, whatever the server accepts: the cache would remember which of
+/// them was asked first.
 fn issuer<'p>(compact: &Compact<'_>, server: &Server, policy: &'p Policy) -> Result<&'p Issuer, Refusal> {
     let origin = Origin::read(&compact.payload)?;
     let by_name = accepted(server, policy)
         .filter(|issuer| issuer.profile == Profile::AccessToken)
         .find(|issuer| origin.issuer.as_ref() == Some(&issuer.identifier));
+    let mut others = policy.issuers().filter(|issuer| issuer.profile == Profile::AccessToken);
+    let named = others.any(|issuer| origin.issuer.as_ref() == Some(&issuer.identifier));
     let by_domain = || {
-        let id = origin.subject.as_deref()?;
+        let id = origin.subject.as_deref().filter(|_| !named)?;
         accepted(server, policy)
             .filter(|issuer| issuer.profile != Profile::AccessToken)
             .find(|issuer| svid::within(id, &issuer.identifier))
