@@ -9,7 +9,11 @@ const SECOND: Duration = Duration::from_secs(1);
 const LIST: &str = "https://status.example.com/lists/1";
 
 fn asking() -> Value {
-    changed(policy(), "/issuers/corp/status", json!({ "cluster": "statuses", "max_age": "60s" }))
+    changed(
+        policy(),
+        "/issuers/corp/status",
+        json!({ "cluster": "statuses", "max_age": "60s", "origins": ["https://status.example.com"] }),
+    )
 }
 
 fn proxy() -> Proxy {
@@ -33,6 +37,14 @@ fn served(list: Token) -> Response {
 
 fn fetches(proxy: &Proxy) -> usize {
     proxy.cluster("statuses").calls().len()
+}
+
+#[test]
+fn a_list_of_another_origin_is_not_even_fetched() {
+    let proxy = proxy();
+    let elsewhere = issuer().token().listed("https://status.example.com.evil.example/1", 0).sign();
+    denied(&proxy.run(legacy(&elsewhere, &call("crm_lookup"))), 401, "token_malformed");
+    assert!(proxy.cluster("statuses").calls().is_empty());
 }
 
 #[test]

@@ -134,6 +134,8 @@ pub struct Status {
     pub cluster: String,
     /// How old a list may be.
     pub max_age: Duration,
+    /// The origins they may be fetched from.
+    pub origins: Vec<String>,
 }
 
 /// Where an issuer's keys come from.

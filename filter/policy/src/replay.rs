@@ -2,7 +2,8 @@
 //!
 //! All workers of a process share a fixed number of buckets: the host's shared data, where keys can never be removed. A
 //! bucket is a list of digests with their ends. What has ended makes room; where there is none left, a proof cannot be
-//! remembered and so is not accepted.
+//! remembered and so is not accepted. No agent gets more than its share of a bucket, so that one that floods it with
+//! proofs is refused and others are not.
 
 use sha2::{Digest as _, Sha256};
 
@@ -14,15 +15,22 @@ const BUCKETS: u16 = 1024;
 /// The most proofs a bucket holds. All of them together remember four million.
 const ROOM: usize = 4096;
 
-/// Bytes of a digest. Two proofs that share all of them are taken for one, which only ever refuses.
-const DIGEST: usize = 16;
+/// The most of them that are one agent's. All its shares together remember half a million.
+const SHARE: usize = ROOM / 8;
 
-/// Bytes of an entry: the digest, and the second it ends.
-const ENTRY: usize = DIGEST + 4;
+/// Bytes that tell agents apart. Two that share them share their share.
+const AGENT: usize = 4;
+
+/// Bytes of a digest. Two proofs that share all of them are taken for one, which only ever refuses.
+const DIGEST: usize = 12;
+
+/// Bytes of an entry: the agent, the digest, and the second it ends.
+const ENTRY: usize = AGENT + DIGEST + 4;
 
 /// A proof that is in order and has to be seen for the first time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fresh {
+    agent: [u8; AGENT],
     digest: [u8; 32],
     until: Time,
 }
@@ -48,12 +56,15 @@ fn bucket(number: u16) -> String {
 }
 
 impl Fresh {
-    /// A proof of the key with this thumbprint, by the name the key's holder gave it, good until `until`.
+    /// A proof of the key with this thumbprint, by the name the key's holder gave it, good until `until`; shown by the
+    /// agent of this issuer and name.
     ///
     /// [RFC 9449 §11.1](https://www.rfc-editor.org/rfc/rfc9449#section-11.1): the hash bounds what is kept of a `jti`.
-    pub(crate) fn new(key: &[u8; 32], id: &str, until: Time) -> Self {
+    pub(crate) fn new((issuer, agent): (&str, &str), key: &[u8; 32], id: &str, until: Time) -> Self {
         let digest = Sha256::new().chain_update(key).chain_update(id).finalize();
-        Self { digest: digest.into(), until }
+        let agent = Sha256::new().chain_update(issuer).chain_update([0]).chain_update(agent).finalize();
+        let agent = agent.first_chunk().copied().unwrap_or_default();
+        Self { agent, digest: digest.into(), until }
     }
 
     /// The shared bucket it belongs into.
@@ -75,14 +86,16 @@ impl Fresh {
             return Err(Claim::Unknown);
         }
         let current = || entries.iter().filter(|entry| end(entry) >= now.seconds());
-        if current().any(|entry| entry.starts_with(own)) {
+        if current().any(|entry| entry.get(AGENT..AGENT + DIGEST) == Some(own)) {
             return Err(Claim::Again);
         }
-        if current().count() >= ROOM {
+        let share = current().filter(|entry| entry.starts_with(&self.agent)).count();
+        if share >= SHARE || current().count() >= ROOM {
             return Err(Claim::Unknown);
         }
         let until = u32::try_from(self.until.seconds()).map_err(|_| Claim::Unknown)?;
         let mut bytes: Vec<u8> = current().flatten().copied().collect();
+        bytes.extend_from_slice(&self.agent);
         bytes.extend_from_slice(own);
         bytes.extend(until.to_be_bytes());
         Ok(bytes)
@@ -91,7 +104,7 @@ impl Fresh {
 
 /// When an entry ends, in seconds; the whole of that second still counts.
 fn end(entry: &[u8; ENTRY]) -> u64 {
-    let (_, end) = entry.split_at(DIGEST);
+    let (_, end) = entry.split_at(AGENT + DIGEST);
     end.iter().fold(0, |sum: u64, byte| sum.saturating_mul(256).saturating_add(u64::from(*byte)))
 }
 
@@ -104,7 +117,11 @@ mod tests {
     use crate::testing::NOW;
 
     fn fresh(id: &str) -> Fresh {
-        Fresh::new(&[1; 32], id, NOW.plus(Duration::from_secs(60)))
+        shown("agent-7", id)
+    }
+
+    fn shown(agent: &str, id: &str) -> Fresh {
+        Fresh::new(("idp", agent), &[1; 32], id, NOW.plus(Duration::from_secs(60)))
     }
 
     #[test]
@@ -120,7 +137,7 @@ mod tests {
 
     #[test]
     fn the_same_name_of_another_key_is_another_proof() {
-        let other = Fresh::new(&[2; 32], "a", NOW);
+        let other = Fresh::new(("idp", "agent-7"), &[2; 32], "a", NOW);
         assert!(other.enter(&fresh("a").enter(&[], NOW).unwrap(), NOW).is_ok());
     }
 
@@ -128,14 +145,31 @@ mod tests {
     fn without_room_or_sense_nothing_is_first() {
         let mut full = Vec::new();
         for n in 0..ROOM {
-            full.extend(Sha256::digest(n.to_be_bytes()).iter().take(DIGEST));
+            full.extend(Sha256::digest(n.to_be_bytes()).iter().take(AGENT + DIGEST));
             full.extend(u32::MAX.to_be_bytes());
         }
         assert_eq!(fresh("a").enter(&full, NOW), Err(Claim::Unknown));
         assert!(fresh("a").enter(&full[ENTRY..], NOW).is_ok());
         assert_eq!(fresh("a").enter(&[0; ENTRY + 1], NOW), Err(Claim::Unknown));
-        let far = Fresh::new(&[1; 32], "a", Time::from_seconds(1 << 33));
+        let far = Fresh::new(("idp", "agent-7"), &[1; 32], "a", Time::from_seconds(1 << 33));
         assert_eq!(far.enter(&[], NOW), Err(Claim::Unknown));
+    }
+
+    #[test]
+    fn an_agent_fills_no_more_than_its_share() {
+        let mut bucket = Vec::new();
+        for n in 0..SHARE {
+            bucket = shown("flood", &n.to_string()).enter(&bucket, NOW).unwrap();
+        }
+        assert_eq!(shown("flood", "one more").enter(&bucket, NOW), Err(Claim::Unknown));
+        assert_eq!(shown("flood", "0").enter(&bucket, NOW), Err(Claim::Again));
+        assert!(shown("other", "one more").enter(&bucket, NOW).is_ok());
+        assert_eq!(
+            shown("other", "0").enter(&bucket, NOW),
+            Err(Claim::Again),
+            "the key and the name count, not who shows them"
+        );
+        assert!(shown("flood", "one more").enter(&bucket, NOW.plus(Duration::from_secs(61))).is_ok());
     }
 
     #[test]

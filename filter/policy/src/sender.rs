@@ -7,6 +7,8 @@
 //!
 //! [`decide`](crate::decide::decide) takes a [`Bound`] and nothing less, so no request gets past this.
 
+use std::time::Duration;
+
 use subtle::ConstantTimeEq as _;
 
 use crate::denial::Reason;
@@ -157,8 +159,16 @@ pub fn judge(
         demand: server.dpop,
         nonce,
     };
-    let fresh = dpop::check(proof, &expected, native, now)?;
+    let proof = dpop::check(proof, &expected, native, now)?;
+    let whose = (verified.issuer(), verified.claims().agent.as_str());
+    let fresh = Fresh::new(whose, &key, &proof.id, proof.made.plus(longest(policy)));
     Ok(Judged::Once(fresh, Pending(verified)))
+}
+
+/// How long a proof may be good on any server: one that some server takes for longer must not be forgotten because
+/// another saw it first.
+fn longest(policy: &Policy) -> Duration {
+    policy.servers().map(|server| server.dpop.max_age).max().unwrap_or_default()
 }
 
 /// Whether the token is bound as the server asks for.

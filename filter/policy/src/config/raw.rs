@@ -66,6 +66,8 @@ object! {
         pub cluster: String,
         /// How old a list may be; `5m` unless given.
         pub max_age: Span,
+        /// Where lists may be besides the origins of `issuer` and `jwks.url`, as `https://host` each.
+        pub origins: List<String>,
     }
 }
 

@@ -113,6 +113,11 @@ fn each_rule_names_the_place_and_the_mend() {
             json!({"url": "https://a/b", "cluster": "x", "refresh": "48h"}),
             "`issuers.corp.jwks.refresh`: found less than ten seconds or more than twelve hours",
         ),
+        (
+            "/issuers/corp/status",
+            json!({"cluster": "x", "origins": ["https://a/b", "a", "https://a"]}),
+            "`issuers.corp.status.origins[0]`: found `https://a/b`, accepted is an origin such as",
+        ),
         ("/broker/timeout", json!("0s"), "`broker.timeout`: found no time"),
         ("/broker/client", json!({"id": "x"}), "`broker.client.secret_env`: found nothing"),
         ("/audit", json!({"when_unreachable": "allow"}), "`audit.when_unreachable`: found `allow`, accepted is `deny`"),

@@ -85,6 +85,21 @@ fn proof(token: &str) -> String {
 }
 
 #[test]
+fn a_proof_is_remembered_for_as_long_as_any_server_takes_it() {
+    let mut attempt = attempt("dpop", key()).dpop().proved();
+    let until = |attempt: &Attempt| match attempt.judged() {
+        Ok(Judged::Once(fresh, _)) => fresh.until(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(until(&attempt), NOW.plus(Duration::from_secs(60)));
+    let mut patient = attempt.policy["servers"]["crm"].clone();
+    patient["match"]["path"] = json!("/other");
+    patient["dpop"] = json!({ "max_age": "5m" });
+    attempt.policy["servers"]["patient"] = patient;
+    assert_eq!(until(&attempt), NOW.plus(Duration::from_secs(300)));
+}
+
+#[test]
 fn a_token_that_is_not_bound_passes_only_where_none_has_to_be() {
     assert_eq!(attempt("bearer", Value::Null).verdict(), None);
     for sender in ["dpop", "mtls", "bound"] {

@@ -107,20 +107,20 @@ impl Cache {
             entry.proved = Arc::clone(proved);
             return;
         }
-        if self.make_room(token) {
+        if self.make_room(token, proved) {
             self.add(Arc::new(token.clone()), proved);
         }
     }
 
     /// Makes room for `token`; `false` when there cannot be any.
-    fn make_room(&mut self, token: &Secret) -> bool {
+    fn make_room(&mut self, token: &Secret, proved: &Proved) -> bool {
         let alike = self.entries.get(&ending(token.reveal()));
         if let Some(entry) = alike.filter(|alike| alike.len() >= ALIKE).and_then(|alike| alike.first()) {
             let (oldest, principal) = (Arc::clone(&entry.token), principal(&entry.proved));
             self.share(&principal, |share| share.retain(|(token, _)| !Arc::ptr_eq(token, &oldest)));
             self.drop(&oldest);
         }
-        while self.count >= self.room.entries || self.bytes.saturating_add(cost(token)) > self.room.bytes {
+        while self.count >= self.room.entries || self.bytes.saturating_add(cost(token, proved)) > self.room.bytes {
             if !self.evict() {
                 return false;
             }
@@ -130,7 +130,7 @@ impl Cache {
 
     fn add(&mut self, token: Token, proved: &Arc<Proved>) {
         self.count = self.count.saturating_add(1);
-        self.bytes = self.bytes.saturating_add(cost(&token));
+        self.bytes = self.bytes.saturating_add(cost(&token, proved));
         let entry = Entry { token: Arc::clone(&token), proved: Arc::clone(proved) };
         self.entries.entry(ending(token.reveal())).or_default().push(entry);
         let expires = proved.claims.expires;
@@ -187,11 +187,10 @@ impl Cache {
         let Some(alike) = self.entries.get_mut(&ending) else {
             return;
         };
-        let before = alike.len();
-        alike.retain(|entry| !Arc::ptr_eq(&entry.token, token));
-        if alike.len() < before {
+        if let Some(place) = alike.iter().position(|entry| Arc::ptr_eq(&entry.token, token)) {
+            let entry = alike.remove(place);
             self.count = self.count.saturating_sub(1);
-            self.bytes = self.bytes.saturating_sub(cost(token));
+            self.bytes = self.bytes.saturating_sub(cost(&entry.token, &entry.proved));
         }
         if alike.is_empty() {
             self.entries.remove(&ending);
@@ -215,10 +214,16 @@ fn same(left: &str, right: &str) -> bool {
     left.len() == right.len() && left.iter().map(word).eq(right.iter().map(word)) && left_rest == right_rest
 }
 
-/// About what a token takes: its text, its claims, and the maps around them.
-fn cost(token: &Secret) -> usize {
-    token.reveal().len().saturating_add(800)
+/// About what a token takes: its text, its claims, and the maps around them. Short names cost more than their bytes.
+fn cost(token: &Secret, proved: &Proved) -> usize {
+    let claims = &proved.claims;
+    let names = claims.scopes.iter().count().saturating_add(claims.audiences.len());
+    let names = names.saturating_add(claims.chain.names().count());
+    token.reveal().len().saturating_add(800).saturating_add(names.saturating_mul(NAME))
 }
+
+/// What a name takes besides its bytes, in bytes: the string, its allocation, its place in a set.
+const NAME: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -289,6 +294,21 @@ mod tests {
     }
 
     #[test]
+    fn many_short_names_take_more_than_their_bytes() {
+        let words: String = (0..1000).map(|n| format!("s{n} ")).collect();
+        let many = || {
+            let mut proved = proved("a", 600);
+            proved.claims.scopes = crate::scope::Scopes::parse(&words).unwrap();
+            Arc::new(proved)
+        };
+        let mut cache = Cache::new(Room { entries: 1000, bytes: 200 * 1024 });
+        (0..10).for_each(|n| cache.keep(&Secret::new(format!("{n}.{words}")), &many()));
+        assert_eq!(cache.count, 2);
+        cache.sweep(NOW.plus(std::time::Duration::from_secs(600)));
+        assert_eq!(cache.bytes, 0);
+    }
+
+    #[test]
     fn what_has_ended_is_swept_out() {
         let mut cache = cache(10);
         cache.keep(&Secret::new("short"), &Arc::new(proved("a", 10)));
@@ -303,7 +323,7 @@ mod tests {
     fn a_token_that_is_proved_again_counts_once() {
         let mut cache = cache(10);
         (0..5).for_each(|_| keep(&mut cache, "a", "t"));
-        assert_eq!((cache.count, cache.shares.len(), cache.bytes), (1, 1, 801));
+        assert_eq!((cache.count, cache.shares.len(), cache.bytes), (1, 1, 801 + 2 * NAME));
         assert!(cache.evict() && !cache.evict());
     }
 }

@@ -15,7 +15,6 @@ use super::typ::Typ;
 use super::{Refusal, base64url};
 use crate::denial::Reason;
 use crate::nonce::Nonce;
-use crate::replay::Fresh;
 use crate::time::Time;
 
 /// How far the clock of a client may be ahead.
@@ -56,11 +55,20 @@ pub struct Expected<'a> {
     pub nonce: &'a Nonce,
 }
 
-/// Checks a proof: everything but whether it was seen before, which whoever keeps [`Fresh`] says.
+/// A proof in order. Its holder gave it a name, under which it may be seen once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// Its `jti`.
+    pub id: String,
+    /// When it was made, as its holder says.
+    pub made: Time,
+}
+
+/// Checks a proof: everything but whether it was seen before.
 ///
 /// [RFC 9449 §4.3](https://www.rfc-editor.org/rfc/rfc9449#section-4.3), checks 2 to 12; the caller has made sure of check 1,
 /// that there is one proof.
-pub fn check(proof: &str, expected: &Expected<'_>, native: Native, now: Time) -> Result<Fresh, Refusal> {
+pub fn check(proof: &str, expected: &Expected<'_>, native: Native, now: Time) -> Result<Proof, Refusal> {
     let claims = signed(proof, expected.key, native)?;
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
     if text("htm") != Some(expected.method) {
@@ -75,7 +83,7 @@ pub fn check(proof: &str, expected: &Expected<'_>, native: Native, now: Time) ->
     if ath.as_deref() != Some(&expected.token[..]) {
         return refuse("`ath` is not the token's hash");
     }
-    let until = window(&claims, expected.demand.max_age, now)?;
+    let made = window(&claims, expected.demand.max_age, now)?;
     let id = text("jti").filter(|id| (1..=JTI).contains(&id.len()));
     let id = id.ok_or(invalid("`jti` is missing, empty or too long"))?;
     if expected.demand.nonce {
@@ -84,7 +92,7 @@ pub fn check(proof: &str, expected: &Expected<'_>, native: Native, now: Time) ->
             _ => return Err(Refusal::new(Reason::SenderNonce, "`nonce` is missing or not one in force")),
         }
     }
-    Ok(Fresh::new(expected.key, id, until))
+    Ok(Proof { id: id.to_owned(), made })
 }
 
 /// Takes the proof apart and checks its signature with the key it carries, which has to be the one that is expected.
@@ -105,17 +113,16 @@ fn signed(proof: &str, key: &[u8; 32], native: Native) -> Result<Map<String, Val
     claims::object(&compact.payload).map_err(own)
 }
 
-/// Judges when the proof was made; returns until when it has to be remembered.
+/// Judges when the proof was made, and returns it.
 fn window(claims: &Map<String, Value>, max_age: Duration, now: Time) -> Result<Time, Refusal> {
     let made = claims::date(claims, "iat").ok().flatten().ok_or(invalid("`iat` is missing or no time"))?;
     if made > now.plus(AHEAD) {
         return refuse("`iat` is in the future");
     }
-    let until = made.plus(max_age);
-    if now >= until {
+    if now >= made.plus(max_age) {
         return refuse("the proof is too old");
     }
-    Ok(until)
+    Ok(made)
 }
 
 /// A URL without query and fragment, in the normal form of
@@ -155,7 +162,7 @@ mod tests {
         json!({ "alg": "EdDSA", "typ": "dpop+jwt", "jwk": holder().0 })
     }
 
-    fn verdict(header: &Value, claims: &Value, seed: u8, demand: Demand) -> Result<Fresh, Refusal> {
+    fn verdict(header: &Value, claims: &Value, seed: u8, demand: Demand) -> Result<Proof, Refusal> {
         let key = holder().1;
         let nonce = Nonce::new([5; 32]);
         let expected = Expected { method: "POST", url: URL, token: &[9; 32], key: &key, demand, nonce: &nonce };
@@ -280,12 +287,11 @@ mod tests {
     }
 
     #[test]
-    fn a_proof_is_remembered_by_its_key_and_name_as_long_as_it_is_good() {
+    fn a_proof_says_its_name_and_when_it_was_made() {
         let fresh = |claims: &Value| verdict(&header(), claims, 3, Demand::default()).unwrap();
         let mut later = claims();
         later["iat"] = json!(NOW.seconds() - 10);
-        assert_eq!(fresh(&claims()).until(), NOW.plus(Duration::from_secs(60)));
-        assert_eq!(fresh(&later).until(), NOW.plus(Duration::from_secs(50)));
-        assert_eq!(fresh(&claims()).bucket(), fresh(&later).bucket());
+        assert_eq!(fresh(&claims()), Proof { id: "p1".into(), made: NOW });
+        assert_eq!(fresh(&later), Proof { id: "p1".into(), made: Time::from_seconds(NOW.seconds() - 10) });
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::alg::Algorithm;
 use super::cache::{Cache, Tally};
-use super::claims::{Claims, Origin};
+use super::claims::{Claims, Origin, malformed};
 use super::jws::{Compact, Header};
 use super::native::{self, Native};
 use super::status::{self, List};
@@ -115,6 +115,10 @@ impl Prover {
         let (Some(option), Some(listing)) = (&issuer.status, &claims.listing) else {
             return Ok(Step::Done);
         };
+        // A list is fetched from where the token says: never from a place its issuer has nothing to do with.
+        if !option.origins.iter().any(|origin| origin == listing.list.origin()) {
+            return Err(malformed("the status list is at none of the issuer's origins"));
+        }
         match self.lists.find(issuer, listing, option.max_age, now) {
             lists::Lookup::Judged(verdict) => verdict.map(|()| Step::Done),
             lists::Lookup::Waits => Ok(Step::Waits),

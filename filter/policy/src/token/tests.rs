@@ -195,3 +195,31 @@ fn an_issuer_the_server_does_not_name_is_refused() {
     let outcome = Prover::default().prove(&token, policy.server("crm").unwrap(), &policy, NOW, NOW);
     assert!(matches!(outcome, Outcome::Refused(Refusal { reason: Reason::TokenIssuer, .. })));
 }
+
+#[test]
+fn a_status_list_is_fetched_only_from_the_issuers_origins() {
+    let mut json = policy_json();
+    json["issuers"]["corp"]["status"] = json!({ "cluster": "status", "origins": ["https://status.example.test"] });
+    let policy = crate::config::read(json).unwrap();
+    let server = policy.server("crm").unwrap();
+    let prove = |uri: &str| {
+        let mut claims = claims();
+        claims["status"] = json!({ "status_list": { "uri": uri, "idx": 0 } });
+        let mut prover = Prover::default();
+        let outcome = prover.prove(&Secret::new(token(&claims)), server, &policy, NOW, NOW);
+        let asked = prover.wanted(&policy).len();
+        (matches!(outcome, Outcome::Waits(_)), asked)
+    };
+    for own in ["https://idp.example.test/1", "https://status.example.test/1"] {
+        assert_eq!(prove(own), (true, 1), "{own}");
+    }
+    for other in [
+        "http://idp.example.test/1",
+        "https://idp.example.test:8443/1",
+        "https://idp.example.test.evil.example/1",
+        "https://169.254.169.254/latest/meta-data",
+        "http://127.0.0.1:10002/v1/agents",
+    ] {
+        assert_eq!(prove(other), (false, 0), "{other}");
+    }
+}

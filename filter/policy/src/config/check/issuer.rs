@@ -9,7 +9,7 @@ use super::{resource, scopes, span, text, workload, workloads};
 use crate::config::error::{Path, Report};
 use crate::config::field::{Field, each, entries, list, refuse_unknown};
 use crate::config::raw;
-use crate::policy::{Issuer, KeySource, Profile, Status};
+use crate::policy::{Issuer, KeySource, Profile, Resource, Status};
 use crate::scope::Scopes;
 use crate::token::jwk::Reading;
 use crate::token::{Algorithm, KeySet, svid, typ::Typ};
@@ -60,7 +60,7 @@ pub(super) fn check(raw: raw::Issuer, name: &str, path: &Path, report: &mut Repo
     let workloads = workloads(tied, &path.at("workloads"), report);
     let status = match status.optional(&path.at("status"), report) {
         None => None,
-        Some(raw) => Some(self::status(raw, &path.at("status"), report)?),
+        Some(raw) => Some(self::status(raw, homes(identifier.as_deref(), keys.as_ref()), &path.at("status"), report)?),
     };
     Some(Issuer {
         name: name.to_owned(),
@@ -178,13 +178,34 @@ fn keys(raw: raw::Jwks, reading: Reading<'_>, path: &Path, report: &mut Report) 
     Some(KeySource::Fetched { url: url?, cluster: cluster?, refresh })
 }
 
-fn status(raw: raw::Status, path: &Path, report: &mut Report) -> Option<Status> {
-    let raw::Status { cluster, max_age, unknown } = raw;
+/// The origins that are the issuer's own: of its identifier, and of its keys.
+fn homes(identifier: Option<&str>, keys: Option<&KeySource>) -> Vec<String> {
+    let keys = keys.and_then(|keys| match keys {
+        KeySource::Fetched { url, .. } => Some(url.clone()),
+        KeySource::Inline(_) => None,
+    });
+    let own = [identifier.and_then(Resource::parse), keys];
+    own.iter().flatten().map(|home| home.origin().to_owned()).collect()
+}
+
+fn status(raw: raw::Status, mut origins: Vec<String>, path: &Path, report: &mut Report) -> Option<Status> {
+    let raw::Status { cluster, max_age, origins: more, unknown } = raw;
     refuse_unknown(&unknown, raw::Status::FIELDS, path, report);
     let cluster = text(cluster, &path.at("cluster"), report);
     let max_age = span(max_age, Duration::from_secs(300), &path.at("max_age"), report);
     if max_age < Duration::from_secs(1) || max_age > DAY {
         report.add(&path.at("max_age"), "less than a second or more than a day", "`1s` to `24h`");
     }
-    Some(Status { cluster: cluster?, max_age })
+    let at = path.at("origins");
+    for (index, text) in each(more.optional(&at, report).unwrap_or_default(), &at, report).into_iter().enumerate() {
+        match Resource::parse(&text).is_some_and(|origin| origin.path().is_empty()) {
+            true => origins.push(text),
+            false => report.add(&at.item(index), format!("`{text}`"), "an origin such as `https://status.example.com`"),
+        }
+    }
+    if origins.is_empty() {
+        let hint = "neither `issuer` nor `jwks` is a URL whose origin could be taken";
+        report.advise(&at, "no origin", "at least one", hint);
+    }
+    Some(Status { cluster: cluster?, max_age, origins })
 }
