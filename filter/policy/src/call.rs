@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::catalogue::Listing;
 use crate::denial::Reason;
 use crate::mcp::Era;
 use crate::token::hex;
@@ -49,21 +50,6 @@ pub enum Target<'a> {
     Task(Cow<'a, str>),
     /// Anything else: a method that needs a rule of its own.
     Method,
-}
-
-/// What is listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Listing {
-    /// `tools/list`.
-    Tools,
-    /// `prompts/list`.
-    Prompts,
-    /// `resources/list`.
-    Resources,
-    /// `resources/templates/list`.
-    Templates,
-    /// `server/discover`.
-    Server,
 }
 
 impl Target<'_> {

@@ -89,7 +89,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::call::Listing;
+    use crate::catalogue::Listing;
     use crate::config;
     use crate::mcp::Era;
     use crate::secret::Secret;

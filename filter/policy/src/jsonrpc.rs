@@ -228,16 +228,20 @@ pub fn string(raw: &RawValue) -> Result<Cow<'_, str>, Flaw> {
 
 /// Refuses a name that is nearly, but not exactly, one that decides the meaning: here or in the object it stands in.
 pub fn clean(name: &str, here: &[&str]) -> Result<(), Flaw> {
+    match nearly(name, MEANING) || nearly(name, here) {
+        true => Err(Flaw::malformed("a name is nearly one of the protocol's")),
+        false => Ok(()),
+    }
+}
+
+/// Whether some reader may take `name` for one of `names` that it is not.
+pub(crate) fn nearly(name: &str, names: &[&str]) -> bool {
     // Most names are plain, and for those folding is a matter of case.
     let folded = match name.bytes().all(|byte| byte.is_ascii() && byte != 0) {
         true => Cow::Borrowed(name),
         false => Cow::Owned(fold(name)),
     };
-    let near = |meaning: &&str| folded.eq_ignore_ascii_case(meaning) && *meaning != name;
-    match MEANING.iter().chain(here).any(near) {
-        true => Err(Flaw::malformed("a name is nearly one of the protocol's")),
-        false => Ok(()),
-    }
+    names.iter().any(|meaning| folded.eq_ignore_ascii_case(meaning) && *meaning != name)
 }
 
 /// A name as a lenient server may see it: without NULs, without case, `ſ` as `s` and `K` as `k`.

@@ -15,6 +15,7 @@
 //! ```
 
 pub mod call;
+pub mod catalogue;
 pub mod challenge;
 pub mod config;
 pub mod decide;

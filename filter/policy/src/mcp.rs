@@ -13,7 +13,8 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::call::{Call, Flaw, Listing, Target};
+use crate::call::{Call, Flaw, Target};
+use crate::catalogue::Listing;
 use crate::denial::Reason;
 use crate::headers::{Headers, Sole};
 use crate::jsonrpc::{Form, Message};
