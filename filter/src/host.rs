@@ -49,6 +49,8 @@ pub(crate) enum Map {
 pub(crate) enum Buffer {
     /// The request's body.
     Request = 0,
+    /// The response's body.
+    Response = 1,
     /// The body of the answer to a callout.
     Callout = 4,
     /// The plugin's configuration.
@@ -80,6 +82,13 @@ mod raw {
             most: usize,
             data: *mut *mut u8,
             size: *mut usize,
+        ) -> u32;
+        pub(super) fn proxy_set_buffer_bytes(
+            buffer: u32,
+            start: usize,
+            most: usize,
+            data: *const u8,
+            size: usize,
         ) -> u32;
         pub(super) fn proxy_get_property(
             path: *const u8,
@@ -210,6 +219,13 @@ pub(crate) fn add(map: Map, name: &str, value: &Secret) -> Host<()> {
 pub(crate) fn buffer(buffer: Buffer, most: usize) -> Host<Vec<u8>> {
     // SAFETY: both pointers are to locals of the right type.
     take(|data, size| unsafe { raw::proxy_get_buffer_bytes(buffer as u32, 0, most, data, size) })
+}
+
+/// Puts `bytes` in the place of all there are in a buffer.
+pub(crate) fn replace(buffer: Buffer, bytes: &[u8]) -> Host<()> {
+    let all = usize::try_from(i32::MAX).unwrap_or(usize::MAX);
+    // SAFETY: the bytes outlive the call.
+    done(unsafe { raw::proxy_set_buffer_bytes(buffer as u32, 0, all, bytes.as_ptr(), bytes.len()) })
 }
 
 /// A property by its path; its bytes mean what the host's documentation says.

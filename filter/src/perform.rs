@@ -45,8 +45,15 @@ pub(crate) fn perform(effect: Effect, context: &Context, moment: Moment) -> Resu
             Ok(())
         }
         Effect::Forward(edits) => forward(&edits, moment).map_err(|_| "the request's headers could not be changed"),
-        Effect::StripResponse(name) => {
-            host::remove(Map::Response, name).map_err(|_| "a response header could not be removed")
+        Effect::Respond(edits) => {
+            change(Map::Response, &edits).map_err(|_| "the response's headers could not be changed")
+        }
+        Effect::ReadAnswer(size) => {
+            context.answer(size, moment);
+            Ok(())
+        }
+        Effect::ReplaceAnswer(bytes) => {
+            host::replace(Buffer::Response, &bytes).map_err(|_| "the response's body could not be changed")
         }
         Effect::Note(notes) => {
             // The access log is a convenience; the record does not depend on it.
@@ -64,11 +71,11 @@ pub(crate) fn perform(effect: Effect, context: &Context, moment: Moment) -> Resu
     }
 }
 
-/// The first `size` bytes of the request's body.
-pub(crate) fn body(size: usize) -> Option<Vec<u8>> {
+/// The first `size` bytes of a body.
+pub(crate) fn body(buffer: Buffer, size: usize) -> Option<Vec<u8>> {
     match size {
         0 => Some(Vec::new()),
-        _ => host::buffer(Buffer::Request, size).ok(),
+        _ => host::buffer(buffer, size).ok(),
     }
 }
 
@@ -78,13 +85,15 @@ fn peer() -> Peer {
     Peer::read(text("sha256_peer_certificate_digest"), text("uri_san_peer_certificate"))
 }
 
-fn forward(edits: &Edits, moment: Moment) -> Result<(), HostError> {
+fn change(map: Map, edits: &Edits) -> Result<(), HostError> {
     for name in &edits.remove {
-        host::remove(Map::Request, name)?;
+        host::remove(map, name)?;
     }
-    for (name, value) in &edits.set {
-        host::add(Map::Request, name, value)?;
-    }
+    edits.set.iter().try_for_each(|(name, value)| host::add(map, name, value))
+}
+
+fn forward(edits: &Edits, moment: Moment) -> Result<(), HostError> {
+    change(Map::Request, edits)?;
     if moment == Moment::Asked { Ok(()) } else { host::resume() }
 }
 

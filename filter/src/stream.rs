@@ -57,8 +57,14 @@ impl Context {
 
     /// Reads the body and hands it over.
     pub(crate) fn body(&self, size: usize, moment: Moment) {
-        let body = body(size);
+        let body = body(Buffer::Request, size);
         self.feed(Input::Body(body.as_deref()), moment);
+    }
+
+    /// Reads the answer and hands it over.
+    pub(crate) fn answer(&self, size: usize, moment: Moment) {
+        let body = body(Buffer::Response, size);
+        self.feed(Input::Answer(body.as_deref()), moment);
     }
 
     /// Hands over who is at the other end of the connection.
@@ -103,6 +109,12 @@ impl Context {
         self.feed(Input::Minted(response), Moment::Later);
     }
 
+    /// Feeds the stream something of the answer. A reply of our own takes its place, and comes by here again itself.
+    fn watch(&self, input: Input<'_>) -> Action {
+        let replied = self.feed(input, Moment::Asked);
+        if replied || self.stream.borrow().holds_answer() { Action::Pause } else { Action::Continue }
+    }
+
     fn verdict(&self) -> Action {
         if self.stream.borrow().holds() { Action::Pause } else { Action::Continue }
     }
@@ -134,12 +146,24 @@ impl HttpContext for Context {
         self.verdict()
     }
 
-    fn on_http_response_headers(&mut self, headers: usize, _: bool) -> Action {
-        let status = header_status(headers, Map::Response).unwrap_or_default();
-        match self.feed(Input::Answered(status), Moment::Asked) {
-            true => Action::Pause,
+    fn on_http_response_headers(&mut self, _: usize, last: bool) -> Action {
+        self.watch(match host::headers(Map::Response) {
+            Ok(headers) => Input::Answered { headers, last },
+            Err(_) => Input::Failed("the response's headers could not be read"),
+        })
+    }
+
+    fn on_http_response_body(&mut self, size: usize, last: bool) -> Action {
+        let shows = self.stream.borrow().shows();
+        match shows {
+            // Whatever streams past costs nothing but this call.
             false => Action::Continue,
+            true => self.watch(Input::AnswerGrown { size, last }),
         }
+    }
+
+    fn on_http_response_trailers(&mut self, _: usize) -> Action {
+        self.watch(Input::AnswerTrailers)
     }
 
     fn on_log(&mut self) {

@@ -11,6 +11,7 @@ mod chaos;
 mod config;
 mod host;
 mod keys;
+mod listing;
 mod memory;
 mod native;
 mod peer;

@@ -1,6 +1,7 @@
 //! The decision: may this token make this call?
 
 use crate::call::{Call, Target};
+use crate::catalogue::Listing;
 use crate::denial::{Denial, Reason};
 use crate::policy::{Rule, Server};
 use crate::scope::Scopes;
@@ -50,6 +51,19 @@ pub fn decide(server: &Server, bound: &Bound, call: &Call<'_>) -> Result<Permit,
     }
 }
 
+/// Whether a list shows the principal of `bound` the item `name`: what it could use at all.
+pub fn shows(server: &Server, bound: &Bound, listing: Listing, name: &str) -> bool {
+    let held = &bound.verified().claims().scopes;
+    let usable = |rule: &Rule| held.cover(&rule.scopes);
+    match listing {
+        Listing::Tools => server.tools.find(name).is_some_and(usable),
+        Listing::Prompts => server.prompts.find(name).is_some_and(usable),
+        Listing::Resources => server.resources.find_uri(name).is_some_and(usable),
+        Listing::Templates => server.resources.possible(name).any(usable),
+        Listing::Server => false,
+    }
+}
+
 fn one(rule: Option<&Rule>, held: &Scopes, name: &str) -> Result<Permit, Denial> {
     rule.ok_or_else(|| unknown(name)).and_then(|rule| grant(rule, held, Some(name)))
 }
@@ -89,7 +103,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::catalogue::Listing;
     use crate::config;
     use crate::mcp::Era;
     use crate::secret::Secret;

@@ -139,6 +139,8 @@ table! {
     HostFailed host_failed 503 Silent -31003 "the request cannot be handled now";
     /// The upstream refused our credential.
     UpstreamRefused upstream_refused 502 Silent -31004 "the upstream refused the credential";
+    /// The upstream's answer cannot be read strictly, and it lists what not everybody may see.
+    UpstreamMalformed upstream_malformed 502 Silent -31004 "the upstream's answer cannot be shown";
     /// The client went away before there was a decision.
     ClientGone client_gone 499 Silent -31003 "the client went away";
 }

@@ -205,8 +205,17 @@ pub struct Server {
     pub resources: Rules,
     /// Methods that are about none of these.
     pub methods: Rules,
-    /// The largest request body, in bytes.
-    pub limit: usize,
+    /// How much is read.
+    pub limits: Limits,
+}
+
+/// How much is read, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest request body.
+    pub request: usize,
+    /// The largest answer that lists something; in a stream, the largest event.
+    pub list: usize,
 }
 
 impl Server {

@@ -45,6 +45,19 @@ impl Rules {
         }
     }
 
+    /// The rules that may be for a resource of this template, by what it begins with.
+    ///
+    /// [RFC 6570 §2.2](https://www.rfc-editor.org/rfc/rfc6570#section-2.2): an expression stands in braces.
+    pub fn possible(&self, template: &str) -> impl Iterator<Item = &Rule> {
+        let (fixed, open) = template.split_once('{').map_or((template, false), |(fixed, _)| (fixed, true));
+        let exact = self.exact.iter().filter(move |(uri, _)| if open { uri.starts_with(fixed) } else { *uri == fixed });
+        let below = self
+            .prefixes
+            .iter()
+            .filter(move |(prefix, _)| fixed.starts_with(prefix.as_str()) || (open && prefix.starts_with(fixed)));
+        exact.chain(below).map(|(_, rule)| rule)
+    }
+
     /// All rules.
     pub fn iter(&self) -> impl Iterator<Item = &Rule> {
         self.exact.values().chain(self.prefixes.values())
@@ -92,6 +105,19 @@ mod tests {
         {
             assert!(rules.find(out).is_some(), "{out}");
             assert_eq!(rules.find_uri(out), None, "{out}");
+        }
+    }
+
+    #[test]
+    fn a_template_is_possible_where_its_resources_could_be() {
+        let rules = rules(&["crm://public/*", "crm://one", "db://x/y/*"]);
+        let possible = |template| rules.possible(template).map(|rule| rule.scopes.to_string()).collect::<Vec<_>>();
+        assert_eq!(possible("crm://public/{id}"), ["rule:crm://public/*"]);
+        assert_eq!(possible("crm://{kind}/{id}"), ["rule:crm://one", "rule:crm://public/*"]);
+        assert_eq!(possible("db://x/{+rest}"), ["rule:db://x/y/*"]);
+        assert_eq!(possible("crm://one"), ["rule:crm://one"]);
+        for other in ["crm://secret/{id}", "crm://on", "db://x/y", "db://z/{id}"] {
+            assert!(possible(other).is_empty(), "{other}");
         }
     }
 

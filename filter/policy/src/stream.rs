@@ -9,13 +9,16 @@
 //! [`Effect::Forward`] comes at most once and only with a [`Permit`].
 
 mod admit;
+mod answer;
 mod effect;
 mod gate;
+mod input;
 mod request;
 mod story;
 
 pub use effect::{Edits, Effect, Post, Severity};
 pub use gate::Gate;
+pub use input::Input;
 
 use crate::call::{Call, Flaw};
 use crate::decide::{Permit, decide};
@@ -24,57 +27,15 @@ use crate::headers::Headers;
 use crate::mcp::Era;
 use crate::metadata;
 use crate::policy::{Policy, Server};
-use crate::replay::Claim;
 use crate::secret::Secret;
-use crate::sender::{Bound, Peer, Pending, Scheme};
+use crate::sender::{Bound, Pending, Scheme};
 use crate::time::Time;
 use crate::token::Verified;
 use crate::wire::audit::Record;
 use crate::wire::exchange::{self, Response, ToolCall};
+use answer::{Onward, Shape, Viewer};
 use request::Request;
 use story::Story;
-
-/// What happens to a stream.
-#[derive(Debug)]
-pub enum Input<'a> {
-    /// The request's headers; `last` when no body and no trailers follow. `random` names the record.
-    Headers {
-        /// All of them.
-        headers: Headers,
-        /// Whether the request ends here.
-        last: bool,
-        /// 16 random bytes.
-        random: [u8; 16],
-    },
-    /// The body has grown to `size` bytes in all; `last` when it ends here.
-    Grown {
-        /// Bytes buffered since the beginning.
-        size: usize,
-        /// Whether the request ends here.
-        last: bool,
-    },
-    /// Trailers came: the body has ended. Waiting for an end of the body itself would wait for ever.
-    Trailers,
-    /// The whole body, as asked for by [`Effect::ReadBody`]; `None` when the host could not hand it over.
-    Body(Option<&'a [u8]>),
-    /// The fetch this stream waited for is over, whatever it brought.
-    KeysSettled,
-    /// The other end of the connection, as asked for by [`Effect::ReadPeer`].
-    Peer(Peer),
-    /// Whether the proof of [`Effect::Claim`] was seen for the first time.
-    Claimed(Claim),
-    /// The broker's answer to [`Effect::Post`].
-    Minted(Response<'a>),
-    /// The upstream's status.
-    Answered(u16),
-    /// An effect could not be carried out.
-    Failed(&'static str),
-    /// The stream is over. `bytes` is the size of the answer.
-    Closed {
-        /// Bytes sent to the client, where known.
-        bytes: Option<u64>,
-    },
-}
 
 /// One request on its way.
 #[derive(Debug, Default)]
@@ -91,10 +52,9 @@ enum State {
     Binding(Held, Verified),
     Claiming(Held, Pending),
     Reading(Held, Bound),
-    Minting(Held, Permit, Era),
-    Forwarded {
-        credential: bool,
-    },
+    Minting(Held, Permit, Era, Onward),
+    Forwarded(Onward),
+    Showing(Box<Viewer>, Shape),
     Ended,
 }
 
@@ -123,7 +83,17 @@ struct Refused {
 impl Stream {
     /// Whether the request must not move: no decision yet, or a denial.
     pub fn holds(&self) -> bool {
-        !matches!(self.state, State::Forwarded { .. })
+        !matches!(self.state, State::Forwarded(_) | State::Showing(..))
+    }
+
+    /// Whether the answer's body matters.
+    pub fn shows(&self) -> bool {
+        matches!(self.state, State::Showing(..))
+    }
+
+    /// Whether the answer must not move: it is not whole yet.
+    pub fn holds_answer(&self) -> bool {
+        matches!(self.state, State::Showing(_, Shape::Whole(_)))
     }
 
     /// What is known of the request so far, in the form of its record.
@@ -142,13 +112,21 @@ impl Stream {
             (state, Input::Grown { size, last }) => grow(state, size, last, gate),
             (state, Input::Trailers) => Ok(complete(state)),
             (State::Reading(held, bound), Input::Body(body)) => self.judge(held, &bound, body, gate),
-            (State::Minting(held, permit, era), Input::Minted(response)) => {
-                self.mint(held, &permit, era, &response, now)
+            (State::Minting(held, permit, era, onward), Input::Minted(response)) => {
+                self.mint(held, &permit, (era, onward), &response, now)
             }
-            (State::Forwarded { credential }, Input::Answered(status)) => self.answer(credential, status),
-            (State::Ended, Input::Answered(_)) => Ok((State::Ended, Vec::new())),
+            (State::Forwarded(onward), Input::Answered { headers, last }) => {
+                self.answered(onward, &headers, last, gate)
+            }
+            (State::Showing(viewer, shape), Input::AnswerGrown { size, last }) => {
+                self.shown(viewer, shape, size, last, gate)
+            }
+            (State::Showing(viewer, shape), Input::AnswerTrailers) => Ok(Self::trailed(viewer, shape)),
+            (State::Showing(viewer, shape), Input::Answer(bytes)) => self.narrow(viewer, shape, bytes, gate),
             (state, Input::Closed { bytes }) => Ok((self.close(&state, bytes, gate, now), Vec::new())),
-            (State::Forwarded { .. }, Input::Failed(what)) => self.refuse(Denial::new(Reason::HostFailed, what), None),
+            (State::Forwarded(_) | State::Showing(..), Input::Failed(what)) => {
+                self.refuse(Denial::new(Reason::HostFailed, what), None)
+            }
             (State::Ended, Input::Failed(what)) => {
                 Ok((State::Ended, vec![Effect::Log(Severity::Operator, what.to_owned())]))
             }
@@ -212,8 +190,9 @@ impl Stream {
         if !gate.outbox.admits() {
             return Err(deny(Denial::new(Reason::AuditUnavailable, "records do not reach the broker")));
         }
+        let viewer = Viewer::of(call, &held.request.headers, server, bound);
         let Some(credential) = permit.credential() else {
-            return Ok(self.forward(&held, &permit, call.era, Vec::new()));
+            return Ok(self.forward(&held, &permit, (call.era, Onward { credential: false, viewer }), Vec::new()));
         };
         self.story.credential(credential);
         let ask = ToolCall {
@@ -230,14 +209,22 @@ impl Stream {
         let form = exchange::form(&held.token, server.resource.as_str(), &permit.scopes().to_string(), &ask);
         let post = gate.post("/token", "application/x-www-form-urlencoded", form);
         self.story.id(call.id);
-        Ok((State::Minting(held, permit, call.era), vec![Effect::Post(post)]))
+        let onward = Onward { credential: true, viewer };
+        Ok((State::Minting(held, permit, call.era, onward), vec![Effect::Post(post)]))
     }
 
-    fn mint(&mut self, held: Held, permit: &Permit, era: Era, response: &Response<'_>, now: Time) -> Step {
+    fn mint(
+        &mut self,
+        held: Held,
+        permit: &Permit,
+        (era, onward): (Era, Onward),
+        response: &Response<'_>,
+        now: Time,
+    ) -> Step {
         match exchange::read(response) {
             Ok(credential) => {
                 self.story.leased(&credential, now);
-                Ok(self.forward(&held, permit, era, credential.headers))
+                Ok(self.forward(&held, permit, (era, onward), credential.headers))
             }
             Err(why) => {
                 let reason = match why {
@@ -251,26 +238,23 @@ impl Stream {
     }
 
     /// Lets the request go. The permit is the proof that it may.
-    fn forward(&mut self, held: &Held, _: &Permit, era: Era, set: Vec<(String, Secret)>) -> (State, Vec<Effect>) {
+    fn forward(
+        &mut self,
+        held: &Held,
+        _: &Permit,
+        (era, onward): (Era, Onward),
+        set: Vec<(String, Secret)>,
+    ) -> (State, Vec<Effect>) {
         self.story.permitted();
-        let credential = !set.is_empty();
         let mut remove = held.request.private(era);
         // A client must not be able to add a second line to a header the credential travels in.
         remove.extend(set.iter().map(|(name, _)| name.clone()));
-        let count = Effect::Count(held.server.clone(), "permit");
-        (State::Forwarded { credential }, vec![count, Effect::Forward(Edits { remove, set })])
-    }
-
-    /// Judges the upstream's status: a refusal of our credential is no message for the agent.
-    fn answer(&mut self, credential: bool, status: u16) -> Step {
-        self.story.answered(status);
-        let state = State::Forwarded { credential };
-        match status {
-            401 => self.refuse(Denial::new(Reason::UpstreamRefused, "the upstream answered 401"), None),
-            403 if credential => self.refuse(Denial::new(Reason::UpstreamRefused, "the upstream answered 403"), None),
-            // An upstream's challenge would send the agent to another authorization server.
-            _ => Ok((state, vec![Effect::StripResponse("www-authenticate")])),
+        // What is looked at has to come as it is.
+        if onward.viewer.is_some() && held.request.headers.has("accept-encoding") {
+            remove.push("accept-encoding".to_owned());
         }
+        let count = Effect::Count(held.server.clone(), "permit");
+        (State::Forwarded(onward), vec![count, Effect::Forward(Edits { remove, set })])
     }
 
     fn refuse(&self, denial: Denial, server: Option<&str>) -> Step {
@@ -297,7 +281,7 @@ impl Stream {
     fn close(&mut self, state: &State, bytes: Option<u64>, gate: &mut Gate, now: Time) -> State {
         match state {
             State::Opened | State::Ended => {}
-            State::Forwarded { .. } => self.story.ended(bytes, gate, now),
+            State::Forwarded(_) | State::Showing(..) => self.story.ended(bytes, gate, now),
             State::Proving(_) | State::Binding(..) | State::Claiming(..) | State::Reading(..) | State::Minting(..) => {
                 let denial = Denial::new(Reason::ClientGone, "the client went away");
                 self.story.denied(&denial, gate, now);
@@ -313,7 +297,7 @@ fn grow(mut state: State, size: usize, last: bool, gate: &Gate) -> Step {
         return Ok((state, Vec::new()));
     };
     held.size = size;
-    let limit = server(&gate.policy, held)?.limit;
+    let limit = server(&gate.policy, held)?.limits.request;
     if size > limit {
         let denial = Denial::new(Reason::RequestTooLarge, format!("the body is larger than {limit} bytes"));
         return Err(refused(denial, &held.server));
@@ -342,7 +326,7 @@ impl State {
             Self::Proving(held) | Self::Binding(held, _) | Self::Claiming(held, _) | Self::Reading(held, _) => {
                 Some(held)
             }
-            Self::Opened | Self::Minting(..) | Self::Forwarded { .. } | Self::Ended => None,
+            Self::Opened | Self::Minting(..) | Self::Forwarded(_) | Self::Showing(..) | Self::Ended => None,
         }
     }
 }

@@ -190,6 +190,8 @@ object! {
     pub struct Limits {
         /// The largest request body; `1MiB` unless given.
         pub request: Size,
+        /// The largest answer to a list method; `4MiB` unless given.
+        pub list_response: Size,
     }
 }
 

@@ -23,8 +23,12 @@ pub enum Effect {
     Post(Post),
     /// Change the request's headers and let it go upstream.
     Forward(Edits),
-    /// Remove a header of the upstream's answer.
-    StripResponse(&'static str),
+    /// Change the headers of the upstream's answer.
+    Respond(Edits),
+    /// Hand over the first `size` bytes there are of the answer, as [`Input::Answer`](super::Input::Answer).
+    ReadAnswer(usize),
+    /// Put these bytes in the place of all there are of the answer.
+    ReplaceAnswer(Vec<u8>),
     /// Show Envoy's access log these facts, as filter state `wasm.accredit.NAME`.
     Note(Vec<(&'static str, String)>),
     /// Write a line for the operator.
@@ -55,7 +59,7 @@ pub struct Post {
     pub timeout: Duration,
 }
 
-/// Changes to the request's headers: first what goes, then what comes.
+/// Changes to headers: first what goes, then what comes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Edits {
     /// Names to remove, all their lines.

@@ -71,6 +71,12 @@ fn forwarded(effects: &[Effect]) -> Option<&Edits> {
     effects.iter().find_map(|effect| if let Effect::Forward(edits) = effect { Some(edits) } else { None })
 }
 
+/// The upstream's answer with this status and no body.
+fn answered(status: u16) -> Input<'static> {
+    let headers = Headers::new([(":status".to_owned(), status.to_string().into_bytes())]);
+    Input::Answered { headers, last: true }
+}
+
 #[test]
 fn nothing_moves_before_the_decision() {
     let mut ride = Ride::new();
@@ -111,7 +117,7 @@ fn a_credential_is_minted_before_the_request_moves() {
     let edits = forwarded(&effects).unwrap();
     assert_eq!(edits.remove, ["authorization", "x-api-key"]);
     assert_eq!(edits.set, [("x-api-key".to_owned(), Secret::new("minted"))]);
-    ride.feed(Input::Answered(200));
+    ride.feed(answered(200));
     ride.feed(Input::Closed { bytes: Some(9) });
     let records = ride.records();
     let [record] = &records[..] else { panic!("{records:?}") };
@@ -156,7 +162,7 @@ fn denials_follow_the_table() {
         let effects = ride.open(headers, false);
         let (got, body) = reply(&effects);
         assert_eq!((got, body["error"]["data"]["reason"].as_str()), (status, Some(reason)));
-        assert_eq!(ride.feed(Input::Answered(got)), []);
+        assert_eq!(ride.feed(answered(got)), []);
         assert_eq!(ride.feed(Input::Closed { bytes: None }), []);
         assert!(ride.stream.holds());
         assert_eq!(ride.records().len(), 1);
@@ -233,7 +239,7 @@ fn a_session_is_opened_and_closed_with_any_sound_token() {
 fn an_upstream_that_refuses_is_not_relayed() {
     let mut ride = Ride::new();
     ride.post(LOOKUP);
-    assert_eq!(reply(&ride.feed(Input::Answered(401))).0, 502);
+    assert_eq!(reply(&ride.feed(answered(401))).0, 502);
     ride.feed(Input::Closed { bytes: None });
     let records = ride.records();
     assert_eq!(records.len(), 1);

@@ -10,7 +10,7 @@ use crate::config::raw;
 use crate::config::unit::Size;
 use crate::mcp;
 use crate::pattern::Pattern;
-use crate::policy::{Match, Rule, Sender, Server};
+use crate::policy::{Limits, Match, Rule, Sender, Server};
 use crate::resource::Paths;
 use crate::rules::Rules;
 use crate::token::chain::{DEPTH, Delegation};
@@ -65,7 +65,8 @@ pub(super) fn check(
     let prompts = rules(prompts, &path.at("prompts"), report);
     let resources = rules(resources, &path.at("resources"), report);
     let methods = self::methods(methods, &path.at("methods"), report);
-    let limit = limit(limits.optional(&path.at("limits"), report).unwrap_or_default(), &path.at("limits"), report);
+    let limits =
+        self::limits(limits.optional(&path.at("limits"), report).unwrap_or_default(), &path.at("limits"), report);
     Some(Server {
         name: name.to_owned(),
         resource: resource?,
@@ -80,7 +81,7 @@ pub(super) fn check(
         prompts,
         resources,
         methods,
-        limit,
+        limits,
     })
 }
 
@@ -207,12 +208,18 @@ fn rule(raw: raw::Rule, path: &Path, report: &mut Report) -> Option<Rule> {
     Some(Rule { scopes, credential })
 }
 
-fn limit(raw: raw::Limits, path: &Path, report: &mut Report) -> usize {
-    let raw::Limits { request, unknown } = raw;
+fn limits(raw: raw::Limits, path: &Path, report: &mut Report) -> Limits {
+    let raw::Limits { request, list_response, unknown } = raw;
     refuse_unknown(&unknown, raw::Limits::FIELDS, path, report);
-    let Size(size) = request.optional(&path.at("request"), report).unwrap_or(Size(1_048_576));
-    if !(1..=16 * 1_048_576).contains(&size) {
-        report.add(&path.at("request"), "no room or more than 16 MiB", "`1B` to `16MiB`");
-    }
-    size
+    let mut size = |field: Field<Size>, name: &str, usual: usize| {
+        let Size(size) = field.optional(&path.at(name), report).unwrap_or(Size(usual));
+        if !(1..=16 * MEBIBYTE).contains(&size) {
+            report.add(&path.at(name), "no room or more than 16 MiB", "`1B` to `16MiB`");
+        }
+        size
+    };
+    let request = size(request, "request", MEBIBYTE);
+    Limits { request, list: size(list_response, "list_response", 4 * MEBIBYTE) }
 }
+
+const MEBIBYTE: usize = 1_048_576;

@@ -1,0 +1,151 @@
+//! From the upstream's answer to what the client gets.
+
+use super::{Edits, Effect, Gate, State, Step, Stream};
+use crate::call::{Call, Target};
+use crate::catalogue::{self, Events, Flaw, Keep};
+use crate::decide::shows;
+use crate::denial::{Denial, Reason};
+use crate::headers::{Headers, Sole};
+use crate::mcp::Era;
+use crate::policy::Server;
+use crate::sender::Bound;
+
+/// How long a client may keep a list, in milliseconds: after a step-up there is more to see.
+const KEEP: u64 = 60_000;
+
+/// What is left to do when the answer to a permitted request comes.
+#[derive(Debug, Default)]
+pub(super) struct Onward {
+    /// Whether the request carries a credential of ours.
+    pub(super) credential: bool,
+    /// For whom the answer is narrowed, if it lists something.
+    pub(super) viewer: Option<Box<Viewer>>,
+}
+
+/// Who gets to see a list.
+#[derive(Debug)]
+pub(super) struct Viewer {
+    server: String,
+    bound: Bound,
+    keep: Keep,
+}
+
+impl Viewer {
+    /// The viewer of the answer to `call`, if it lists something. A stream that is resumed may bring a list again.
+    pub(super) fn of(call: &Call<'_>, headers: &Headers, server: &Server, bound: &Bound) -> Option<Box<Self>> {
+        let resumed = call.method == "GET" && headers.has("last-event-id");
+        let keep = if call.era == Era::Modern { Keep::Privately(KEEP) } else { Keep::AsSaid };
+        let lists = resumed || matches!(call.target, Target::List(_));
+        lists.then(|| Box::new(Self { server: server.name.clone(), bound: bound.clone(), keep }))
+    }
+}
+
+/// An answer on its way.
+#[derive(Debug)]
+pub(super) enum Shape {
+    /// One message, held until it is whole.
+    Whole(usize),
+    /// Events, let go one by one.
+    Live(Events),
+}
+
+/// Headers that speak of the bytes of a body that is changed.
+const OF_THE_BODY: &[&str] = &["content-length", "etag", "content-md5", "digest", "content-digest", "repr-digest"];
+
+impl Stream {
+    /// Judges the head of the answer: a refusal of our credential is no message for the agent.
+    pub(super) fn answered(&mut self, mut onward: Onward, headers: &Headers, last: bool, gate: &Gate) -> Step {
+        let status = headers.text(":status").and_then(|status| status.parse().ok()).unwrap_or_default();
+        self.story.answered(status);
+        match status {
+            401 => return self.refuse(Denial::new(Reason::UpstreamRefused, "the upstream answered 401"), None),
+            403 if onward.credential => {
+                return self.refuse(Denial::new(Reason::UpstreamRefused, "the upstream answered 403"), None);
+            }
+            _ => {}
+        }
+        // An upstream's challenge would send the agent to another authorization server.
+        let mut remove = vec!["www-authenticate"];
+        let viewer = onward.viewer.take().filter(|_| (200..300).contains(&status) && !last);
+        let state = match viewer {
+            None => State::Forwarded(onward),
+            Some(viewer) => {
+                remove.extend(OF_THE_BODY);
+                match shape(headers, viewer.keep, limit(gate, &viewer)) {
+                    Ok(shape) => State::Showing(viewer, shape),
+                    Err(flaw) => return self.unfit(flaw),
+                }
+            }
+        };
+        let remove: Vec<_> = remove.into_iter().filter(|name| headers.has(name)).map(str::to_owned).collect();
+        let edits = Edits { remove, set: Vec::new() };
+        let effects = if edits.remove.is_empty() { Vec::new() } else { vec![Effect::Respond(edits)] };
+        Ok((state, effects))
+    }
+
+    /// Takes note of more of the answer: `size` bytes of one message, or a part of events.
+    pub(super) fn shown(&self, viewer: Box<Viewer>, shape: Shape, size: usize, last: bool, gate: &Gate) -> Step {
+        match shape {
+            Shape::Whole(_) if size > limit(gate, &viewer) => self.unfit(Flaw("the answer is larger than the limit")),
+            Shape::Whole(_) if !last => Ok((State::Showing(viewer, Shape::Whole(size)), Vec::new())),
+            Shape::Whole(_) => Ok((State::Showing(viewer, Shape::Whole(size)), vec![Effect::ReadAnswer(size)])),
+            Shape::Live(events) => Ok((State::Showing(viewer, Shape::Live(events)), vec![Effect::ReadAnswer(size)])),
+        }
+    }
+
+    /// Trailers end the answer.
+    pub(super) fn trailed(viewer: Box<Viewer>, shape: Shape) -> (State, Vec<Effect>) {
+        let effects = match shape {
+            Shape::Whole(size) => vec![Effect::ReadAnswer(size)],
+            Shape::Live(_) => Vec::new(),
+        };
+        (State::Showing(viewer, shape), effects)
+    }
+
+    /// Narrows what was read of the answer.
+    pub(super) fn narrow(&self, viewer: Box<Viewer>, shape: Shape, bytes: Option<&[u8]>, gate: &Gate) -> Step {
+        let Some(server) = gate.policy.server(&viewer.server) else {
+            return self.unfit(Flaw("the server left the policy"));
+        };
+        let mut shown = |listing, name: &str| shows(server, &viewer.bound, listing, name);
+        let narrowed = match (shape, bytes) {
+            (Shape::Whole(size), Some(bytes)) if bytes.len() == size => {
+                catalogue::filter(bytes, viewer.keep, &mut shown)
+                    .map(|bytes| (State::Forwarded(Onward::default()), bytes))
+            }
+            (Shape::Live(mut events), Some(bytes)) => match events.push(bytes, &mut shown) {
+                Ok(bytes) => Ok((State::Showing(viewer, Shape::Live(events)), bytes)),
+                Err(flaw) => Err(flaw),
+            },
+            _ => Err(Flaw("the host did not hand over the whole answer")),
+        };
+        match narrowed {
+            Ok((state, bytes)) => Ok((state, vec![Effect::ReplaceAnswer(bytes)])),
+            Err(flaw) => self.unfit(flaw),
+        }
+    }
+
+    fn unfit(&self, flaw: Flaw) -> Step {
+        self.refuse(Denial::new(Reason::UpstreamMalformed, format!("a list cannot be narrowed: {flaw}")), None)
+    }
+}
+
+fn limit(gate: &Gate, viewer: &Viewer) -> usize {
+    gate.policy.server(&viewer.server).map_or(0, |server| server.limits.list)
+}
+
+/// How the answer comes. What is coded or of another type cannot be read, and so not be shown.
+fn shape(headers: &Headers, keep: Keep, limit: usize) -> Result<Shape, Flaw> {
+    if headers.has("content-encoding") {
+        return Err(Flaw("the answer has a `content-encoding`"));
+    }
+    let kind = match headers.sole("content-type") {
+        Sole::One(kind) => kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase(),
+        Sole::Absent | Sole::Broken => String::new(),
+    };
+    match kind.as_str() {
+        "application/json" => Ok(Shape::Whole(0)),
+        "text/event-stream" => Ok(Shape::Live(Events::new(keep, limit))),
+        _ => Err(Flaw("the answer is neither JSON nor a stream of events")),
+    }
+}
