@@ -41,6 +41,23 @@ async fn permitted_calls_give_what_the_server_gives_in_both_eras_and_versions() 
 }
 
 #[tokio::test]
+async fn a_list_shows_what_can_be_called_in_both_eras_and_versions() {
+    let Some(scene) = Scene::open("listed").await else { return };
+    for http in [Http::One, Http::Two] {
+        for (scope, expected) in
+            [("crm:read", &["crm_lookup"][..]), ("crm:read crm:write", &["crm_lookup", "crm_update"])]
+        {
+            for era in [Era::Legacy, Era::Modern] {
+                let token = scene.own(scope).await;
+                let agent = Agent::dial(&scene.stack.mcp()).token(&token).http(http).era(era).connect().await.unwrap();
+                assert_eq!(agent.tools().await.unwrap(), expected);
+                agent.close().await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_call_outside_the_scopes_never_reaches_the_server() {
     let Some(scene) = Scene::open("forbidden").await else { return };
     for http in [Http::One, Http::Two] {

@@ -138,7 +138,9 @@ impl Ride<'_> {
             }
             Effect::Post(_)
             | Effect::Forward(_)
-            | Effect::StripResponse(_)
+            | Effect::Respond(_)
+            | Effect::ReadAnswer(_)
+            | Effect::ReplaceAnswer(_)
             | Effect::Note(_)
             | Effect::Log(..)
             | Effect::Count(..) => return Vec::new(),
