@@ -17,6 +17,7 @@
 pub mod call;
 pub mod catalogue;
 pub mod challenge;
+pub mod condition;
 pub mod config;
 pub mod decide;
 pub mod denial;

@@ -1,0 +1,290 @@
+//! Conditions as they are written, judged on one scene, and refused where they make no sense.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+fn args() -> Json {
+    json!({
+        "id": "42", "n": 7, "big": u64::MAX, "ratio": 0.5, "on": true, "none": null, "fields": { "tier": "gold", "x": 1 },
+        "tags": ["a", "b"], "mixed": [1, "a", null], "nested": { "list": [[1, 2], [3]] }, "name": "Zoë",
+    })
+}
+
+fn judged(text: &str) -> Result<Verdict, String> {
+    let condition = Condition::parse(text, None).map_err(|flaw| format!("{flaw:?}"))?;
+    let (args, token) = (args(), json!({ "scope": "crm:read", "level": 3, "act": { "sub": "planner" } }));
+    let scene = Scene {
+        args: Some(&args),
+        token: Some(&token),
+        agent: "agent-7",
+        subject: "alice",
+        chain: &["planner", "front"],
+        request: Some(["POST", "gateway", "/crm/mcp", "10.0.0.1:99"]),
+    };
+    condition.judge(&scene).map_err(|fault| fault.0.to_owned())
+}
+
+fn holds(text: &str) {
+    assert_eq!(judged(text), Ok(Verdict::Holds), "{text}");
+}
+
+#[test]
+fn what_is_true_holds_and_what_is_not_fails() {
+    for text in [
+        "args.id == '42'",
+        "args['id'] == \"42\"",
+        "args.n == 7",
+        "args.n == 7.0",
+        "args.n == 7u",
+        "args.n != 8",
+        "args.n < 7.5",
+        "args.big > 9223372036854775807",
+        "args.big == 18446744073709551615u",
+        "args.ratio <= 0.5",
+        "args.ratio * 2.0 == 1.0",
+        "args.on",
+        "!(!args.on)",
+        "args.none == null",
+        "args.id != null",
+        "args.fields.tier in ['gold', 'silver']",
+        "'tier' in args.fields",
+        "!('y' in args.fields)",
+        "has(args.fields.tier) && !has(args.fields.y)",
+        "args.fields.size() == 2",
+        "size(args.tags) == 2",
+        "args.tags[1] == 'b'",
+        "args.tags == ['a', 'b']",
+        "args.nested.list[0][1] == 2",
+        "args.fields == {'x': 1.0, 'tier': 'gold'}",
+        "args.mixed[2] == null",
+        "args.mixed != args.tags",
+        "args.tags.all(t, t < 'c')",
+        "args.tags.exists(t, t == 'b')",
+        "args.tags.exists_one(t, t == 'b')",
+        "args.mixed.exists(m, m == 'a')",
+        "args.tags.map(t, t + '!')[0] == 'a!'",
+        "args.mixed.filter(m, m != null).size() == 2",
+        "args.tags.map(t, t == 'b', t + t) == ['bb']",
+        "args.fields.all(key, key != 'z')",
+        "args.id.startsWith('4')",
+        "args.id.endsWith('2') && args.id.contains('4')",
+        "args.name.size() == 3",
+        "args.name == 'Zo\\u00eb'",
+        "args.name != r'Zo\\u00eb'",
+        "int(args.id) + 1 == 43",
+        "double(args.n) / 2.0 == 3.5",
+        "args.n / 2 == 3 && args.n % 2 == 1",
+        "-args.n == -7",
+        "- -args.n == 7",
+        "string(args.n) == '7'",
+        "uint(args.n) == 7u",
+        "args.n + 1 * 2 == 9",
+        "(args.n + 1) * 2 == 16",
+        "args.n - 1 - 1 == 5",
+        "agent == 'agent-7' && subject != agent",
+        "size(chain) == 2 && chain[0] == 'planner'",
+        "'front' in chain",
+        "token.level >= 3 && token.act.sub == 'planner'",
+        "request.method == 'POST' && request.source.startsWith('10.')",
+        "args.n > 3 ? args.on : false",
+        "args.n > 9 ? args.none : args.on",
+        "args.n > 1 || args.gone",
+        "args.gone || args.n > 1",
+        "!(args.n > 9 && args.gone == 1)",
+        "!(args.gone == 1 && args.n > 9)",
+        "[1, 2].exists(i, i == args.n - 5)",
+        "args.n > 0x6",
+        "args.n in [1, 7] // a comment",
+        "args.n\n  == 7",
+        "[args.n].map(i, [i].map(i, i + 1)[0])[0] == 8",
+    ] {
+        holds(text);
+    }
+    for text in
+        ["args.n == 8", "args.id == args.n", "args.on && args.n > 9", "args.n > 9 && args.gone", "agent == subject"]
+    {
+        assert_eq!(judged(text), Ok(Verdict::Fails), "{text}");
+    }
+}
+
+#[test]
+fn what_has_no_result_is_a_fault_and_nothing_is_converted() {
+    for text in [
+        "args.gone == 1",
+        "args.id.gone == 1",
+        "args.tags[2] == 'c'",
+        "args.tags[-1] == 'c'",
+        "args.tags['0'] == 'a'",
+        "args.n",
+        "args.none",
+        "args.id < args.n",
+        "args.n + args.ratio > 1.0",
+        "args.id + args.n == 1",
+        "args.n / 0 == 1",
+        "args.n % 0 == 1",
+        "9223372036854775807 + args.n > 1",
+        "-9223372036854775807 - args.n < 1",
+        "args.big + 1u > 1u",
+        "args.n in args.id",
+        "size(args.n) == 1",
+        "int(args.name) == 1",
+        "int(1e300 * args.ratio) == 1",
+        "uint(0 - args.n) == 1u",
+        "args.n > 9 || args.gone",
+        "args.n > 1 && args.gone",
+        "args.n.all(x, x > 1)",
+        "args.mixed.all(m, m > 0)",
+        "args.gone ? args.on : args.on",
+        "-args.id == 1",
+        "!args.n",
+        "args.none < args.none",
+        "[args.gone].size() == 1",
+        "{'a': args.n, 'a': 2}.size() == 1",
+    ] {
+        let judged = judged(text);
+        assert!(judged.is_err(), "{text} gives {judged:?}");
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_where_it_stands() {
+    for (text, line, column, found) in [
+        ("arg.n == 1", 1, 1, "the name `arg`"),
+        ("args.n == 1 &&\n  who == 'x'", 2, 3, "the name `who`"),
+        ("args.tags.all(t, u == 1)", 1, 18, "the name `u`"),
+        ("args.tags.all(t, true) && t == 1", 1, 27, "the name `t`"),
+        ("lower(args.id) == 'x'", 1, 1, "the function `lower`"),
+        ("args.id.matches('x')", 1, 9, "the function `matches`"),
+        ("args.id.startsWith()", 1, 9, "`startsWith` of 1 values"),
+        ("agent", 1, 1, "a string"),
+        ("size(chain)", 1, 1, "an integer"),
+        ("agent == 7", 1, 7, "`==` of a string and an integer"),
+        ("'a' in [1, 2] || args.on", 1, 5, "`in` of a string and a list"),
+        ("size(chain) < '3'", 1, 13, "`<` of an integer and a string"),
+        ("request.port == '1'", 1, 8, "the field `port`"),
+        ("agent.name == '1'", 1, 6, "the field `name` of a string"),
+        ("chain.a == '1'", 1, 6, "the field `a` of a list"),
+        ("chain['a'] == '1'", 1, 7, "a string"),
+        ("!agent", 1, 2, "a string"),
+        ("agent && args.on", 1, 1, "a string"),
+        ("true", 1, 1, "an expression that is always the same"),
+        ("1 == 1", 1, 3, "an expression that is always the same"),
+        ("args.on && 2 > 1", 1, 14, "an expression that is always the same"),
+        ("args.on || true", 1, 12, "an expression that is always the same"),
+        ("[1].all(i, i > 0)", 1, 5, "an expression that is always the same"),
+        ("", 1, 1, "the end"),
+        ("args.n ==", 1, 10, "the end"),
+        ("args.n = 1", 1, 8, "'='"),
+        ("args.n == 1 args", 1, 13, "`args`"),
+        ("args.n == 'a", 1, 11, "a string that does not end"),
+        ("args.n == 'a\\q'", 1, 13, "an escape nobody knows"),
+        ("args.n == 99999999999999999999", 1, 11, "the number `99999999999999999999`"),
+        ("args.n == 1x", 1, 11, "the number `1`"),
+        ("args.(n)", 1, 6, "`(`"),
+        ("has(args) && args.on", 1, 1, "`has` of something else"),
+        ("args.tags.all(1, true)", 1, 15, "no name"),
+        ("args.tags.all(t)", 1, 11, "`all` of 1 parts"),
+        ("(args.on", 1, 9, "the end"),
+    ] {
+        let flaw = Condition::parse(text, None).expect_err(text);
+        assert_eq!((flaw.place, flaw.found.as_str()), (Place { line, column }, found), "{text}");
+    }
+}
+
+#[test]
+fn a_schema_tells_what_arguments_are() {
+    let schema = Schema::read(&json!({
+        "type": "object", "additionalProperties": false,
+        "properties": {
+            "id": { "type": "string" }, "n": { "type": "integer" }, "price": { "type": "number" },
+            "tags": { "type": "array", "items": { "type": "string" } }, "any": {}, "either": { "anyOf": [{ "type": "string" }] },
+            "inner": { "type": "object", "properties": { "on": { "type": "boolean" } } },
+        },
+    }));
+    for sound in [
+        "args.id == 'a'",
+        "args.n > 1.5",
+        "args.price == 1",
+        "args.tags[0] == 'x'",
+        "args.any == 1 || args.any == 'a'",
+        "args.either == 1",
+        "args.inner.on",
+        "args.inner.other == 1",
+        "'id' in args",
+        "args.tags.all(t, t != '')",
+    ] {
+        assert!(Condition::parse(sound, Some(&schema)).is_ok(), "{sound}");
+    }
+    for (odd, column) in [
+        ("args.n == '1'", 8),
+        ("args.id > 1", 9),
+        ("args.nn == 1", 5),
+        ("args.tags == 'a'", 11),
+        ("args.tags[0] == 1", 14),
+        ("args.inner.on == 'x'", 15),
+        ("args.id", 5),
+        ("args.price", 5),
+        ("1 in args.tags", 3),
+        ("args.tags.exists(t, t > 1)", 23),
+    ] {
+        let flaw = Condition::parse(odd, Some(&schema)).expect_err(odd);
+        assert_eq!(flaw.place.column, column, "{odd}: {flaw:?}");
+    }
+}
+
+#[test]
+fn what_is_not_known_leaves_open_only_what_depends_on_it() {
+    let verdict = |text: &str| {
+        let condition = Condition::parse(text, None).unwrap();
+        condition.judge(&Scene { args: None, token: None, agent: "a", subject: "b", chain: &[], request: None })
+    };
+    assert_eq!(verdict("args.n == 1"), Ok(Verdict::Open));
+    assert_eq!(verdict("args.n == 1 && agent == 'a'"), Ok(Verdict::Open));
+    assert_eq!(verdict("args.n == 1 && agent == 'b'"), Ok(Verdict::Fails));
+    assert_eq!(verdict("agent == 'b' || args.n == 1"), Ok(Verdict::Open));
+    assert_eq!(verdict("args.all(k, k != agent) && chain[0] == 'x'"), Err(Fault("has an index beyond the end")));
+    assert_eq!(verdict("agent == 'a'"), Ok(Verdict::Holds));
+    let condition = Condition::parse("request.host == 'a' && args.n == 1", None).unwrap();
+    assert!(condition.asks(Variable::Request) && condition.asks(Variable::Args) && !condition.asks(Variable::Token));
+}
+
+#[test]
+fn what_one_costs_is_bounded() {
+    let long: Vec<Json> = (0..3000).map(|n| json!(n)).collect();
+    let args = json!({ "long": long, "text": "x".repeat(1 << 20) });
+    let judge = |text: &str| {
+        let condition = Condition::parse(text, None).unwrap();
+        condition.judge(&Scene { args: Some(&args), token: None, agent: "", subject: "", chain: &[], request: None })
+    };
+    let late = Err(Fault("takes too long"));
+    assert_eq!(judge("args.long.all(i, i >= 0)"), Ok(Verdict::Holds));
+    assert_eq!(judge("args.long.all(i, args.long.all(j, i + j >= 0))"), late);
+    assert_eq!(judge("args.long.exists(i, args.long == [i])"), late);
+    assert_eq!(judge("args.long.exists(i, args.text.contains('y'))"), late);
+    assert_eq!(judge("args.long.map(i, args.long).map(l, l + l).size() == 1"), late);
+    for deep in
+        ["(".repeat(40) + "args.on" + &")".repeat(40), "!".repeat(40) + "args.on", "args".to_owned() + &".a".repeat(40)]
+    {
+        assert_eq!(Condition::parse(&deep, None).unwrap_err().found, "more than 32 levels");
+    }
+    let wide = format!("args.n == 0{}", " + 1".repeat(40));
+    assert_eq!(Condition::parse(&wide, None).unwrap_err().found, "more than 32 levels");
+    assert!(Condition::parse(&"args.on && ".repeat(500), None).is_err());
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in "[ -~\u{e9}\n]{0,60}") {
+        let _ = judged(&text);
+    }
+
+    #[test]
+    fn no_words_make_it_panic(words in prop::collection::vec(prop::sample::select(vec![
+        "args", ".", "n", "tags", "[", "]", "(", ")", "==", "<", "&&", "||", "!", "-", "+", "/", "1", "0", "1.5", "2u", "'a'", "?", ":", ",",
+        "in", "has", "size", "all", "map", "chain", "agent", "true", "null", "{", "}",
+    ]), 0..16)) {
+        let _ = judged(&words.join(" "));
+    }
+}
