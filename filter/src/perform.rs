@@ -82,7 +82,8 @@ pub(crate) fn body(buffer: Buffer, size: usize) -> Option<Vec<u8>> {
 /// Who is at the other end of the connection, as far as its certificate says.
 fn peer() -> Peer {
     let text = |name| host::property(&["connection", name]).and_then(|bytes| String::from_utf8(bytes).ok());
-    Peer::read(text("sha256_peer_certificate_digest"), text("uri_san_peer_certificate"))
+    let source = host::property(&["source", "address"]).and_then(|bytes| String::from_utf8(bytes).ok());
+    Peer::read(text("sha256_peer_certificate_digest"), text("uri_san_peer_certificate")).at(source)
 }
 
 fn change(map: Map, edits: &Edits) -> Result<(), HostError> {

@@ -3,7 +3,7 @@
 //! The proxy is authenticated but not believed: the token is proved again, the same policy decides again, and the
 //! intent is on the disk before anything is minted.
 
-use accredit_policy::decide::{Permit, decide};
+use accredit_policy::decide::{Facts, Permit, decide};
 use accredit_policy::policy::Server;
 use accredit_policy::sender::Bound;
 use accredit_policy::token::{Outcome, Verified, hex};
@@ -96,12 +96,15 @@ async fn judge(app: &App, form: &Form, call: &ToolCall, record: &mut Record) -> 
         return Err(Refused::new(Code::InvalidTarget, "no server of the policy has this name and resource"));
     };
     record.protocol = Some("mcp".into());
-    let verified = prove(app, &Secret::new(form.required("subject_token")?), server).await?;
+    let token = Secret::new(form.required("subject_token")?);
+    let verified = prove(app, &token, server).await?;
     tell(record, &verified);
     known(app, &verified).await?;
     // Only the proxy has seen the other end of the agent's connection.
     let bound = Bound::vouched(verified.clone());
-    let permit = decide(server, &bound, &call.call()).map_err(|denial| Refused {
+    // Arguments and the request are known to the proxy only, which has judged what depends on them.
+    let facts = Facts { token: &token, request: None };
+    let permit = decide(server, &bound, &call.call(), &facts).map_err(|denial| Refused {
         reason: denial.reason.name(),
         error: ApiError::new(Code::AccessDenied, "the policy does not permit this call").because(denial.note),
     })?;

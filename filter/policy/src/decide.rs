@@ -1,11 +1,17 @@
 //! The decision: may this token make this call?
 
+use serde_json::{Map, Value};
+
 use crate::call::{Call, Target};
 use crate::catalogue::Listing;
+use crate::condition::{Condition, Scene, Variable, Verdict};
 use crate::denial::{Denial, Reason};
+use crate::json;
 use crate::policy::{Rule, Server};
 use crate::scope::Scopes;
+use crate::secret::Secret;
 use crate::sender::Bound;
+use crate::token;
 
 /// Leave to forward one request. Only [`decide`] gives it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,35 +32,47 @@ impl Permit {
     }
 }
 
+/// What is known of a call besides what it is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// The agent's token, whose claims conditions can ask for.
+    pub token: &'a Secret,
+    /// How the call came in: method, host, path and source. Who was not there does not know, nor the arguments, and leaves
+    /// open what depends on either.
+    pub request: Option<[&'a str; 4]>,
+}
+
 /// Judges `call` on `server` for the principal of `bound`. What no rule permits is denied.
-pub fn decide(server: &Server, bound: &Bound, call: &Call<'_>) -> Result<Permit, Denial> {
+pub fn decide(server: &Server, bound: &Bound, call: &Call<'_>, facts: &Facts<'_>) -> Result<Permit, Denial> {
     let claims = bound.verified().claims();
     server.delegation.judge(&claims.chain, bound.verified().issuer())?;
-    let held = &claims.scopes;
+    let judge = Judge { bound, facts };
+    let sole =
+        |rule: Option<&Rule>, name: &str| rule.ok_or_else(|| unknown(name)).and_then(|rule| judge.grant(rule, call));
     match &call.target {
         // What it takes to connect is open to any token, unless the policy has a rule for it all the same.
         Target::Session | Target::List(_) => match server.methods.find(&call.method) {
             None => Ok(Permit::default()),
-            Some(rule) => grant(rule, held, None),
+            Some(rule) => judge.grant(rule, call),
         },
-        Target::Tool(name) => one(server.tools.find(name), held, name),
-        Target::Prompt(name) => one(server.prompts.find(name), held, name),
-        Target::Resource(uri) => one(server.resources.find_uri(uri), held, uri),
-        Target::Subscription(uris, tasks) if tasks.is_empty() => all(server, held, uris),
+        Target::Tool(name) => sole(server.tools.find(name), name),
+        Target::Prompt(name) => sole(server.prompts.find(name), name),
+        Target::Resource(uri) => sole(server.resources.find_uri(uri), uri),
+        Target::Subscription(uris, tasks) if tasks.is_empty() => judge.all(server, call, uris),
         Target::Subscription(..) | Target::Task(_) => {
             Err(Denial::new(Reason::MethodUnknown, "tasks are not permitted"))
         }
         Target::Method => {
             let unknown = || Denial::new(Reason::MethodUnknown, "no rule for the method");
-            server.methods.find(&call.method).ok_or_else(unknown).and_then(|rule| grant(rule, held, None))
+            server.methods.find(&call.method).ok_or_else(unknown).and_then(|rule| judge.grant(rule, call))
         }
     }
 }
 
-/// Whether a list shows the principal of `bound` the item `name`: what it could use at all.
-pub fn shows(server: &Server, bound: &Bound, listing: Listing, name: &str) -> bool {
-    let held = &bound.verified().claims().scopes;
-    let usable = |rule: &Rule| held.cover(&rule.scopes);
+/// Whether a list shows the principal of `bound` the item `name`: what it could use, with some arguments.
+pub fn shows(server: &Server, bound: &Bound, listing: Listing, name: &str, facts: &Facts<'_>) -> bool {
+    let judge = Judge { bound, facts };
+    let usable = |rule: &Rule| judge.could(rule);
     match listing {
         Listing::Tools => server.tools.find(name).is_some_and(usable),
         Listing::Prompts => server.prompts.find(name).is_some_and(usable),
@@ -64,31 +82,84 @@ pub fn shows(server: &Server, bound: &Bound, listing: Listing, name: &str) -> bo
     }
 }
 
-fn one(rule: Option<&Rule>, held: &Scopes, name: &str) -> Result<Permit, Denial> {
-    rule.ok_or_else(|| unknown(name)).and_then(|rule| grant(rule, held, Some(name)))
+/// Who asks, and what is known.
+struct Judge<'a> {
+    bound: &'a Bound,
+    facts: &'a Facts<'a>,
 }
 
-/// Several resources at once take the scopes of all.
-fn all(server: &Server, held: &Scopes, uris: &[impl AsRef<str>]) -> Result<Permit, Denial> {
-    let mut scopes = Scopes::default();
-    for uri in uris.iter().map(AsRef::as_ref) {
-        scopes.extend(&server.resources.find_uri(uri).ok_or_else(|| unknown(uri))?.scopes);
+impl Judge<'_> {
+    fn held(&self) -> &Scopes {
+        &self.bound.verified().claims().scopes
     }
-    covered(&scopes, held, None)?;
-    Ok(Permit { scopes, credential: None })
-}
 
-fn grant(rule: &Rule, held: &Scopes, name: Option<&str>) -> Result<Permit, Denial> {
-    covered(&rule.scopes, held, name)?;
-    Ok(Permit { scopes: rule.scopes.clone(), credential: rule.credential.clone() })
-}
-
-fn covered(needed: &Scopes, held: &Scopes, name: Option<&str>) -> Result<(), Denial> {
-    if held.cover(needed) {
-        return Ok(());
+    fn grant(&self, rule: &Rule, call: &Call<'_>) -> Result<Permit, Denial> {
+        let object = call.target.object();
+        self.covered(&rule.scopes, object)?;
+        self.condition(rule, call).map_err(|denial| Denial { tool: object.map(str::to_owned), ..denial })?;
+        Ok(Permit { scopes: rule.scopes.clone(), credential: rule.credential.clone() })
     }
-    let denial = Denial::new(Reason::ScopeMissing, format!("needs `{needed}`"));
-    Err(Denial { tool: name.map(str::to_owned), required: needed.clone(), ..denial })
+
+    /// Several resources at once take the scopes of all.
+    fn all(&self, server: &Server, call: &Call<'_>, uris: &[impl AsRef<str>]) -> Result<Permit, Denial> {
+        let mut scopes = Scopes::default();
+        let find = |uri: &str| server.resources.find_uri(uri).ok_or_else(|| unknown(uri));
+        for uri in uris {
+            scopes.extend(&find(uri.as_ref())?.scopes);
+        }
+        self.covered(&scopes, None)?;
+        for uri in uris {
+            self.condition(find(uri.as_ref())?, call)?;
+        }
+        Ok(Permit { scopes, credential: None })
+    }
+
+    fn covered(&self, needed: &Scopes, name: Option<&str>) -> Result<(), Denial> {
+        if self.held().cover(needed) {
+            return Ok(());
+        }
+        let denial = Denial::new(Reason::ScopeMissing, format!("needs `{needed}`"));
+        Err(Denial { tool: name.map(str::to_owned), required: needed.clone(), ..denial })
+    }
+
+    fn condition(&self, rule: &Rule, call: &Call<'_>) -> Result<(), Denial> {
+        let Some(condition) = &rule.condition else { return Ok(()) };
+        let args = condition.asks(Variable::Args).then(|| arguments(call)).transpose()?;
+        let known = args.as_ref().filter(|_| self.facts.request.is_some());
+        match self.judge(condition, known)? {
+            Verdict::Holds => Ok(()),
+            // Only who was not there may leave something open.
+            Verdict::Open if self.facts.request.is_none() => Ok(()),
+            Verdict::Open | Verdict::Fails => Err(Denial::new(Reason::ConditionFalse, "`when` does not hold")),
+        }
+    }
+
+    /// Whether some call could be permitted by `rule`.
+    fn could(&self, rule: &Rule) -> bool {
+        let fits = |condition: &Condition| !matches!(self.judge(condition, None), Ok(Verdict::Fails) | Err(_));
+        self.held().cover(&rule.scopes) && rule.condition.as_ref().is_none_or(fits)
+    }
+
+    fn judge(&self, condition: &Condition, args: Option<&Value>) -> Result<Verdict, Denial> {
+        let claims = self.bound.verified().claims();
+        let said = condition.asks(Variable::Token).then(|| token::said(self.facts.token)).flatten();
+        let chain: Vec<_> = claims.chain.names().collect();
+        let scene = Scene {
+            args,
+            token: said.as_ref(),
+            agent: &claims.agent,
+            subject: &claims.subject,
+            chain: &chain,
+            request: self.facts.request,
+        };
+        condition.judge(&scene).map_err(|fault| Denial::new(Reason::ConditionError, format!("`when` {fault}")))
+    }
+}
+
+/// The arguments, which were found to be strict before.
+fn arguments(call: &Call<'_>) -> Result<Value, Denial> {
+    let wrong = |flaw| Denial::new(Reason::ConditionError, format!("the arguments are {flaw}"));
+    call.arguments.map_or_else(|| Ok(Value::Object(Map::new())), |text| json::value(text).map_err(wrong))
 }
 
 fn unknown(name: &str) -> Denial {
@@ -105,7 +176,6 @@ mod tests {
     use super::*;
     use crate::config;
     use crate::mcp::Era;
-    use crate::secret::Secret;
     use crate::testing::{NOW, claims, policy, policy_json, token};
     use crate::token::{Outcome, Prover};
 
@@ -125,7 +195,9 @@ mod tests {
         };
         let bound = Bound::vouched(verified);
         let call = Call { id: None, method: method.into(), target, era: Era::Legacy, arguments: None };
-        decide(server, &bound, &call).map(|permit| permit.scopes().to_string()).map_err(|denial| denial.reason)
+        decide(server, &bound, &call, &Facts { token: &token, request: Some([""; 4]) })
+            .map(|permit| permit.scopes().to_string())
+            .map_err(|denial| denial.reason)
     }
 
     #[test]

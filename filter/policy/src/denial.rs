@@ -105,6 +105,10 @@ table! {
     ToolUnknown tool_unknown 403 Silent -31001 "the tool is not permitted";
     /// The method is not in the policy.
     MethodUnknown method_unknown 403 Silent -31001 "the method is not permitted";
+    /// The condition of the rule does not hold.
+    ConditionFalse condition_false 403 Silent -31001 "the call is not permitted with these arguments";
+    /// The condition of the rule has no result.
+    ConditionError condition_error 403 Silent -31001 "whether the call is permitted cannot be told";
     /// The chain of actors is too long.
     ChainTooDeep chain_too_deep 403 Silent -31001 "the delegation chain is too deep";
     /// An actor of the chain is not accepted here.

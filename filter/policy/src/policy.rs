@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::condition::Condition;
 use crate::pattern::Pattern;
 use crate::rules::Rules;
 use crate::scope::Scopes;
@@ -205,6 +206,8 @@ pub struct Server {
     pub resources: Rules,
     /// Methods that are about none of these.
     pub methods: Rules,
+    /// Whether some condition asks how a call came in.
+    pub asks: bool,
     /// How much is read.
     pub limits: Limits,
 }
@@ -269,6 +272,8 @@ pub struct Rule {
     pub scopes: Scopes,
     /// The credential minted for the call.
     pub credential: Option<String>,
+    /// What has to hold besides.
+    pub condition: Option<Condition>,
 }
 
 /// How records reach the broker.

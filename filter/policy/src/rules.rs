@@ -72,7 +72,7 @@ mod tests {
     fn rules(keys: &[&str]) -> Rules {
         let rule = |key: &&str| {
             let scopes = Scopes::parse(&format!("rule:{key}")).unwrap();
-            ((*key).to_owned(), Rule { scopes, credential: None })
+            ((*key).to_owned(), Rule { scopes, credential: None, condition: None })
         };
         Rules::new(keys.iter().map(rule))
     }

@@ -55,13 +55,20 @@ pub struct Peer {
     pub certificate: Option<[u8; 32]>,
     /// The first URI among its certificate's alternative names.
     pub identity: Option<String>,
+    /// Its address.
+    pub source: Option<String>,
 }
 
 impl Peer {
     /// Reads what the proxy says: the digest in hex, the URI as it is. What cannot be read is not there.
     pub fn read(digest: Option<String>, identity: Option<String>) -> Self {
         let certificate = digest.and_then(|digest| unhex(&digest));
-        Self { certificate, identity: identity.filter(|identity| !identity.is_empty()) }
+        Self { certificate, identity: identity.filter(|identity| !identity.is_empty()), source: None }
+    }
+
+    /// The same at this address.
+    pub fn at(self, source: Option<String>) -> Self {
+        Self { source, ..self }
     }
 }
 
@@ -115,7 +122,7 @@ impl Pending {
 /// Whether the connection's other end has to be known to judge the sender.
 pub fn needs_peer(verified: &Verified, server: &Server, policy: &Policy) -> bool {
     let bound = verified.claims().confirmation.as_ref().is_some_and(|bound| bound.certificate.is_some());
-    bound || workloads(verified, server, policy).next().is_some()
+    bound || server.asks || workloads(verified, server, policy).next().is_some()
 }
 
 /// Judges who sends the token of `verified`.

@@ -21,7 +21,7 @@ pub use gate::Gate;
 pub use input::Input;
 
 use crate::call::{Call, Flaw};
-use crate::decide::{Permit, decide};
+use crate::decide::{Facts, Permit, decide};
 use crate::denial::{Denial, Reason};
 use crate::headers::Headers;
 use crate::mcp::Era;
@@ -65,9 +65,18 @@ struct Held {
     server: String,
     scheme: Scheme,
     token: Secret,
+    source: String,
     since: Time,
     size: usize,
     complete: bool,
+}
+
+impl Held {
+    /// What conditions can ask for.
+    fn facts(&self) -> Facts<'_> {
+        let Request { method, host, path, .. } = &self.request;
+        Facts { token: &self.token, request: Some([method, host, path, &self.source]) }
+    }
 }
 
 /// The next state and what to do, or why the request ends.
@@ -163,7 +172,8 @@ impl Stream {
             let denial = Denial::new(Reason::RequestMalformed, "the request asks for an upgrade");
             return self.refuse(denial, Some(&server));
         }
-        let held = Held { request, server, scheme, token, since: now, size: 0, complete: last };
+        let source = String::new();
+        let held = Held { request, server, scheme, token, source, since: now, size: 0, complete: last };
         self.prove(held, gate, now)
     }
 
@@ -182,7 +192,7 @@ impl Stream {
     fn call(&mut self, held: Held, bound: &Bound, call: &Call<'_>, gate: &mut Gate) -> Step {
         self.story.call(call);
         let server = server(&gate.policy, &held)?;
-        let verdict = decide(server, bound, call);
+        let verdict = decide(server, bound, call, &held.facts());
         self.story.required(verdict.as_ref().map_or_else(|denial| &denial.required, Permit::scopes));
         let id = || call.id.map(str::to_owned);
         let deny = |denial| Box::new(Refused { denial, server: Some(held.server.clone()), id: id() });
@@ -190,7 +200,7 @@ impl Stream {
         if !gate.outbox.admits() {
             return Err(deny(Denial::new(Reason::AuditUnavailable, "records do not reach the broker")));
         }
-        let viewer = Viewer::of(call, &held.request.headers, server, bound);
+        let viewer = Viewer::of(call, &held, bound);
         let Some(credential) = permit.credential() else {
             return Ok(self.forward(&held, &permit, (call.era, Onward { credential: false, viewer }), Vec::new()));
         };

@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 pub use alg::Algorithm;
@@ -31,8 +32,10 @@ pub use jwk::KeySet;
 pub use prover::{Outcome, Prover};
 
 use crate::denial::Reason;
+use crate::json;
 use crate::secret::Secret;
 use claims::Claims;
+use jws::Compact;
 
 /// A token that was proved, and is good for one server now. Only [`Prover::prove`] makes one.
 #[derive(Clone, Debug)]
@@ -93,6 +96,12 @@ impl Refusal {
 /// A token's SHA-256.
 pub fn digest(token: &Secret) -> [u8; 32] {
     Sha256::digest(token.reveal()).into()
+}
+
+/// The claims of a token that was proved, all of them.
+pub(crate) fn said(token: &Secret) -> Option<Value> {
+    let compact = Compact::parse(token.reveal()).ok()?;
+    json::value(json::text(&compact.payload).ok()?).ok()
 }
 
 /// Strict base64url: no padding, no white space, no stray bits.

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::fmt;
 
 use super::functions;
 use super::parse::{Node, Part};
@@ -12,6 +13,12 @@ use super::value::Value;
 /// Why a condition has no result; holds nothing of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault(pub(super) &'static str);
+
+impl fmt::Display for Fault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.0)
+    }
+}
 
 pub(super) type Outcome<'a> = Result<Value<'a>, Fault>;
 

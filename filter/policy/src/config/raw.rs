@@ -182,6 +182,10 @@ object! {
         pub scopes: List<String>,
         /// The credential the broker mints for the call, by its name there.
         pub credential: String,
+        /// What has to hold besides, in CEL over `args`, `token`, `agent`, `subject`, `chain` and `request`.
+        pub when: String,
+        /// The JSON Schema of the tool's arguments, against which `when` is checked.
+        pub arguments: Value,
     }
 }
 

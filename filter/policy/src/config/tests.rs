@@ -90,7 +90,17 @@ fn each_rule_names_the_place_and_the_mend() {
         (
             "/servers/crm/tools/x",
             json!({"scopes": ["x"], "when": "true"}),
-            "`servers.crm.tools.x.when`: found unknown key",
+            "`servers.crm.tools.x.when`: found an expression that is always the same at line 1 column 1, accepted is one",
+        ),
+        (
+            "/servers/crm/tools/x",
+            json!({"scopes": ["x"], "when": "args.n > 1 &&\n args.n == '1'", "arguments": {"type": "object", "properties": {"n": {"type": "integer"}}}}),
+            "`servers.crm.tools.x.when`: found `==` of an integer and a string at line 2 column 9, accepted is two values",
+        ),
+        (
+            "/servers/crm/tools/x",
+            json!({"scopes": ["x"], "where": "args.n > 1"}),
+            "`servers.crm.tools.x.where`: found unknown key",
         ),
         (
             "/servers/crm/tools/x",

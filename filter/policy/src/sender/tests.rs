@@ -52,7 +52,7 @@ impl Attempt {
     }
 
     fn from(mut self, certificate: Option<[u8; 32]>, identity: Option<&str>) -> Self {
-        self.peer = Peer { certificate, identity: identity.map(str::to_owned) };
+        self.peer = Peer { certificate, identity: identity.map(str::to_owned), source: None };
         self
     }
 

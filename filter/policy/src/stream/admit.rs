@@ -27,7 +27,8 @@ impl Stream {
     }
 
     /// Judges who sends the token.
-    pub(super) fn bind(&mut self, held: Held, verified: Verified, peer: &Peer, gate: &mut Gate, now: Time) -> Step {
+    pub(super) fn bind(&mut self, mut held: Held, verified: Verified, peer: &Peer, gate: &mut Gate, now: Time) -> Step {
+        held.source = peer.source.clone().unwrap_or_default();
         let server = server(&gate.policy, &held)?;
         let url = server.public(&held.request.path);
         let shown = Shown {

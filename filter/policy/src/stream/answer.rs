@@ -1,13 +1,13 @@
 //! From the upstream's answer to what the client gets.
 
-use super::{Edits, Effect, Gate, State, Step, Stream};
+use super::{Edits, Effect, Gate, Held, State, Step, Stream};
 use crate::call::{Call, Target};
 use crate::catalogue::{self, Events, Flaw, Keep};
-use crate::decide::shows;
+use crate::decide::{Facts, shows};
 use crate::denial::{Denial, Reason};
 use crate::headers::{Headers, Sole};
 use crate::mcp::Era;
-use crate::policy::Server;
+use crate::secret::Secret;
 use crate::sender::Bound;
 
 /// How long a client may keep a list, in milliseconds: after a step-up there is more to see.
@@ -28,15 +28,21 @@ pub(super) struct Viewer {
     server: String,
     bound: Bound,
     keep: Keep,
+    token: Secret,
+    request: [String; 4],
 }
 
 impl Viewer {
     /// The viewer of the answer to `call`, if it lists something. A stream that is resumed may bring a list again.
-    pub(super) fn of(call: &Call<'_>, headers: &Headers, server: &Server, bound: &Bound) -> Option<Box<Self>> {
-        let resumed = call.method == "GET" && headers.has("last-event-id");
+    pub(super) fn of(call: &Call<'_>, held: &Held, bound: &Bound) -> Option<Box<Self>> {
+        let Held { request, server, token, source, .. } = held;
+        let resumed = call.method == "GET" && request.headers.has("last-event-id");
         let keep = if call.era == Era::Modern { Keep::Privately(KEEP) } else { Keep::AsSaid };
         let lists = resumed || matches!(call.target, Target::List(_));
-        lists.then(|| Box::new(Self { server: server.name.clone(), bound: bound.clone(), keep }))
+        lists.then(|| {
+            let request = [&request.method, &request.host, &request.path, source].map(String::clone);
+            Box::new(Self { server: server.clone(), bound: bound.clone(), keep, token: token.clone(), request })
+        })
     }
 }
 
@@ -107,7 +113,8 @@ impl Stream {
         let Some(server) = gate.policy.server(&viewer.server) else {
             return self.unfit(Flaw("the server left the policy"));
         };
-        let mut shown = |listing, name: &str| shows(server, &viewer.bound, listing, name);
+        let facts = Facts { token: &viewer.token, request: Some(viewer.request.each_ref().map(String::as_str)) };
+        let mut shown = |listing, name: &str| shows(server, &viewer.bound, listing, name, &facts);
         let narrowed = match (shape, bytes) {
             (Shape::Whole(size), Some(bytes)) if bytes.len() == size => {
                 catalogue::filter(bytes, viewer.keep, &mut shown)

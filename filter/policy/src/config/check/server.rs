@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{span, text, workloads};
+use crate::condition::{self, Condition, Place, Schema, Variable};
 use crate::config::error::{Path, Report};
 use crate::config::field::{Field, each, entries, list, refuse_unknown};
 use crate::config::raw;
@@ -67,6 +68,7 @@ pub(super) fn check(
     let methods = self::methods(methods, &path.at("methods"), report);
     let limits =
         self::limits(limits.optional(&path.at("limits"), report).unwrap_or_default(), &path.at("limits"), report);
+    let asks = asks([&tools, &prompts, &resources, &methods]);
     Some(Server {
         name: name.to_owned(),
         resource: resource?,
@@ -81,6 +83,7 @@ pub(super) fn check(
         prompts,
         resources,
         methods,
+        asks,
         limits,
     })
 }
@@ -197,7 +200,7 @@ fn methods(map: Field<BTreeMap<String, Field<raw::Rule>>>, path: &Path, report: 
 }
 
 fn rule(raw: raw::Rule, path: &Path, report: &mut Report) -> Option<Rule> {
-    let raw::Rule { scopes, credential, unknown } = raw;
+    let raw::Rule { scopes, credential, when, arguments, unknown } = raw;
     refuse_unknown(&unknown, raw::Rule::FIELDS, path, report);
     let at = path.at("scopes");
     let scopes = super::scopes(scopes.required(&at, report)?, &at, report);
@@ -205,7 +208,26 @@ fn rule(raw: raw::Rule, path: &Path, report: &mut Report) -> Option<Rule> {
         Field::Missing => None,
         given => Some(text(given, &path.at("credential"), report)?),
     };
-    Some(Rule { scopes, credential })
+    let schema = arguments.optional(&path.at("arguments"), report).map(|schema| Schema::read(&schema));
+    let condition = match when.optional(&path.at("when"), report) {
+        None => None,
+        Some(text) => Some(condition(&text, schema.as_ref(), &path.at("when"), report)?),
+    };
+    Some(Rule { scopes, credential, condition })
+}
+
+/// Whether some condition asks how a call came in.
+fn asks(sections: [&Rules; 4]) -> bool {
+    let mut conditions = sections.into_iter().flat_map(Rules::iter).filter_map(|rule| rule.condition.as_ref());
+    conditions.any(|condition| condition.asks(Variable::Request))
+}
+
+fn condition(text: &str, schema: Option<&Schema>, path: &Path, report: &mut Report) -> Option<Condition> {
+    let wrong = |condition::Flaw { place, found, accepted }| {
+        let Place { line, column } = place;
+        report.add(path, format!("{found} at line {line} column {column}"), accepted);
+    };
+    Condition::parse(text, schema).map_err(wrong).ok()
 }
 
 fn limits(raw: raw::Limits, path: &Path, report: &mut Report) -> Limits {
