@@ -1,10 +1,10 @@
 //! The decision: may this token make this call?
 
+use accredit_condition::{Condition, Scene, Variable, Verdict};
 use serde_json::{Map, Value};
 
 use crate::call::{Call, Target};
 use crate::catalogue::Listing;
-use crate::condition::{Condition, Scene, Variable, Verdict};
 use crate::denial::{Denial, Reason};
 use crate::json;
 use crate::policy::{Rule, Server};

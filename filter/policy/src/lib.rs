@@ -17,7 +17,6 @@
 pub mod call;
 pub mod catalogue;
 pub mod challenge;
-pub mod condition;
 pub mod config;
 pub mod decide;
 pub mod denial;

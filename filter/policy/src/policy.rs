@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::condition::Condition;
+use accredit_condition::Condition;
+
 use crate::pattern::Pattern;
 use crate::rules::Rules;
 use crate::scope::Scopes;

@@ -143,12 +143,13 @@ fn events_are_let_go_one_by_one_and_only_the_list_is_changed() {
 
 #[test]
 fn an_event_is_read_whatever_its_lines_look_like() {
+    let (first, second) = LIST.split_at(8);
     for text in [
         format!("data:{LIST}\n\n"),
         format!("data: {LIST}\r\r"),
         format!("\u{feff}data: {LIST}\n\n"),
-        format!("data: {}\ndata: {}\n\n", &LIST[..8], &LIST[8..]),
-        format!("data: {}\nid: 1\ndata:{}\n\n", &LIST[..8], &LIST[8..]),
+        format!("data: {first}\ndata: {second}\n\n"),
+        format!("data: {first}\nid: 1\ndata:{second}\n\n"),
         format!("data\ndata: {LIST}\ndata\n\n"),
     ] {
         let shown = stream(&[text.as_bytes()], 4096).unwrap();

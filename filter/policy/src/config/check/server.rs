@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use accredit_condition::{Condition, Flaw, Place, Schema, Variable};
+
 use super::{span, text, workloads};
-use crate::condition::{self, Condition, Place, Schema, Variable};
 use crate::config::error::{Path, Report};
 use crate::config::field::{Field, each, entries, list, refuse_unknown};
 use crate::config::raw;
@@ -223,7 +224,7 @@ fn asks(sections: [&Rules; 4]) -> bool {
 }
 
 fn condition(text: &str, schema: Option<&Schema>, path: &Path, report: &mut Report) -> Option<Condition> {
-    let wrong = |condition::Flaw { place, found, accepted }| {
+    let wrong = |Flaw { place, found, accepted }: Flaw| {
         let Place { line, column } = place;
         report.add(path, format!("{found} at line {line} column {column}"), accepted);
     };

@@ -1,7 +1,7 @@
 //! Conditions on a call, in the Common Expression Language: `args.fields.size() <= 10 && agent != subject`.
 //!
 //! [CEL](https://github.com/google/cel-spec/blob/master/doc/langdef.md), read, checked and judged here: the interpreter there
-//! is for Rust takes more room than the whole filter may have, and does not check. There are no byte strings, strings of
+//! is for Rust takes a megabyte in a filter that may have one and a half, and does not check. There are no byte strings, strings of
 //! several lines, structures, timestamps and regular expressions. What a condition costs is bounded.
 
 mod check;
