@@ -8,6 +8,7 @@ mod call;
 mod callout;
 mod chain;
 mod chaos;
+mod condition;
 mod config;
 mod host;
 mod keys;
