@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use crate::challenge;
-use crate::policy::Server;
+use crate::policy::{Denials, Server};
 use crate::reply::Reply;
 use crate::scope::Scopes;
 
@@ -119,6 +119,8 @@ table! {
     ChainMalformed chain_malformed 403 Silent -31001 "the delegation chain is malformed";
     /// No server of the policy matches.
     ServerUnmatched server_unmatched 403 Silent -31001 "no such resource";
+    /// A page of this origin may not call.
+    OriginInvalid origin_invalid 403 Silent -31001 "pages of this origin may not call";
     /// The broker refused to mint.
     CredentialRefused credential_refused 403 Silent -31001 "no credential was issued for this call";
     /// The request cannot be read strictly.
@@ -207,7 +209,12 @@ impl Denial {
     /// `server` is the one that matched, `id` the request's as it stands in the body, `decision` the record's.
     pub fn reply(&self, server: Option<&Server>, id: Option<&str>, decision: &str) -> Reply {
         let row = self.reason.row();
-        let mut reply = Reply::json(row.status, self.body(&row, id, decision));
+        let body = self.body(&row, id, decision);
+        // A call that has an identifier can be told in the protocol's own words.
+        if id.is_some() && server.is_some_and(|server| server.denials == Denials::JsonRpc) {
+            return Reply::json(200, body);
+        }
+        let mut reply = Reply::json(row.status, body);
         if let Some(challenge) = server.and_then(|server| challenge::render(self, server)) {
             reply = reply.with("www-authenticate", challenge);
         }

@@ -29,6 +29,7 @@ pub mod lists;
 pub mod mcp;
 pub mod metadata;
 pub mod nonce;
+pub mod origin;
 pub mod outbox;
 pub mod pattern;
 pub mod policy;

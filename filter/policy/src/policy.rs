@@ -207,10 +207,23 @@ pub struct Server {
     pub resources: Rules,
     /// Methods that are about none of these.
     pub methods: Rules,
+    /// The origins whose pages may call, besides the resource's own.
+    pub origins: Vec<String>,
+    /// How a denied call is answered.
+    pub denials: Denials,
     /// Whether some condition asks how a call came in.
     pub asks: bool,
     /// How much is read.
     pub limits: Limits,
+}
+
+/// How a denied call is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denials {
+    /// By the status of HTTP.
+    Http,
+    /// By the protocol alone, with status 200: for clients that do not show the status.
+    JsonRpc,
 }
 
 /// How much is read, in bytes.

@@ -26,7 +26,9 @@ use crate::denial::{Denial, Reason};
 use crate::headers::Headers;
 use crate::mcp::Era;
 use crate::metadata;
+use crate::origin::{self, Origin};
 use crate::policy::{Policy, Server};
+use crate::reply::Reply;
 use crate::secret::Secret;
 use crate::sender::{Bound, Pending, Scheme};
 use crate::time::Time;
@@ -42,6 +44,7 @@ use story::Story;
 pub struct Stream {
     state: State,
     story: Story,
+    origin: Option<Origin>,
 }
 
 #[derive(Debug, Default)]
@@ -159,14 +162,18 @@ impl Stream {
         let request = Request::new(headers);
         self.story.begin(&request, random, gate, now);
         if let Some(reply) = described(&request, &gate.policy) {
-            self.story.untold();
-            return Ok((State::Ended, vec![Effect::Reply(reply)]));
+            return Ok(self.tell(reply));
         }
         let Some(server) = gate.policy.matching(&request.host, &request.path) else {
             return self.refuse(Denial::new(Reason::ServerUnmatched, "no server matches host and path"), None);
         };
+        let origin = origin::judge(&request.headers, server);
         let server = server.name.clone();
         self.story.server(&server);
+        self.origin = origin.map_err(|denial| refused(denial, &server))?;
+        if origin::asks(&request.method, &request.headers) {
+            return Ok(self.tell(origin::preflight(self.origin.as_ref(), &request.headers)));
+        }
         let (scheme, token) = request.token().map_err(|denial| refused(denial, &server))?;
         if request.upgrades() {
             let denial = Denial::new(Reason::RequestMalformed, "the request asks for an upgrade");
@@ -175,6 +182,12 @@ impl Stream {
         let source = String::new();
         let held = Held { request, server, scheme, token, source, since: now, size: 0, complete: last };
         self.prove(held, gate, now)
+    }
+
+    /// Answers what needs no decision.
+    fn tell(&mut self, reply: Reply) -> (State, Vec<Effect>) {
+        self.story.untold();
+        (State::Ended, vec![Effect::Reply(reply)])
     }
 
     fn judge(&mut self, held: Held, bound: &Bound, body: Option<&[u8]>, gate: &mut Gate) -> Step {
@@ -282,6 +295,9 @@ impl Stream {
         if denial.reason == Reason::SenderNonce {
             reply = reply.with("dpop-nonce", gate.nonce.current(now));
         }
+        for (name, value) in self.origin.iter().flat_map(Origin::headers) {
+            reply = reply.with(name, value);
+        }
         let line = format!("{} {decision}: {}", denial.reason, denial.note);
         let count = Effect::Count(name.unwrap_or_else(|| "none".into()), denial.reason.name());
         let severity = if reply.status >= 500 { Severity::Operator } else { Severity::Caller };
@@ -351,10 +367,13 @@ fn wait(held: Held, bound: Bound) -> (State, Vec<Effect>) {
 }
 
 /// The document that describes a resource, if that is what is asked for.
-fn described(request: &Request, policy: &Policy) -> Option<crate::reply::Reply> {
-    let asks = request.method == "GET" && request.path.starts_with(metadata::WELL_KNOWN);
-    let server = asks.then(|| metadata::server(policy, &request.host, &request.path))??;
-    Some(metadata::reply(policy, server))
+fn described(request: &Request, policy: &Policy) -> Option<Reply> {
+    let asks = origin::asks(&request.method, &request.headers);
+    let reads = matches!(request.method.as_str(), "GET" | "HEAD") || asks;
+    let named = reads && request.path.starts_with(metadata::WELL_KNOWN);
+    let server = named.then(|| metadata::server(policy, &request.host, &request.path))??;
+    // It holds nothing secret, and pages of every origin may read it.
+    Some(if asks { origin::preflight(None, &request.headers) } else { metadata::reply(policy, server) })
 }
 
 fn server<'p>(policy: &'p Policy, held: &Held) -> Result<&'p Server, Box<Refused>> {

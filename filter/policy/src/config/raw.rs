@@ -138,6 +138,10 @@ object! {
         pub resources: Named<Rule>,
         /// Methods that are about none of these, and those to connect and list, which are open unless they stand here.
         pub methods: Named<Rule>,
+        /// The origins whose pages may call besides the resource's own, as `https://host` each.
+        pub origins: List<String>,
+        /// How denied calls are answered: `http` by status, `jsonrpc` with 200 and an error; `http` unless given.
+        pub denials: String,
         /// Bounds on what is read.
         pub limits: Limits,
     }

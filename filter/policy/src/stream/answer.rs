@@ -7,6 +7,7 @@ use crate::decide::{Facts, shows};
 use crate::denial::{Denial, Reason};
 use crate::headers::{Headers, Sole};
 use crate::mcp::Era;
+use crate::origin::Origin;
 use crate::secret::Secret;
 use crate::sender::Bound;
 
@@ -83,10 +84,14 @@ impl Stream {
                 }
             }
         };
+        let page: Vec<_> = self.origin.iter().flat_map(Origin::headers).collect();
+        remove.extend(page.iter().map(|(name, _)| *name).filter(|name| *name != "vary"));
         let remove: Vec<_> = remove.into_iter().filter(|name| headers.has(name)).map(str::to_owned).collect();
-        let edits = Edits { remove, set: Vec::new() };
-        let effects = if edits.remove.is_empty() { Vec::new() } else { vec![Effect::Respond(edits)] };
-        Ok((state, effects))
+        let set: Vec<_> = page.into_iter().map(|(name, value)| (name.to_owned(), Secret::new(value))).collect();
+        match remove.is_empty() && set.is_empty() {
+            true => Ok((state, Vec::new())),
+            false => Ok((state, vec![Effect::Respond(Edits { remove, set })])),
+        }
     }
 
     /// Takes note of more of the answer: `size` bytes of one message, or a part of events.

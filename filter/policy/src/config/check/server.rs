@@ -12,7 +12,7 @@ use crate::config::raw;
 use crate::config::unit::Size;
 use crate::mcp;
 use crate::pattern::Pattern;
-use crate::policy::{Limits, Match, Rule, Sender, Server};
+use crate::policy::{Denials, Limits, Match, Resource, Rule, Sender, Server};
 use crate::resource::Paths;
 use crate::rules::Rules;
 use crate::token::chain::{DEPTH, Delegation};
@@ -40,6 +40,8 @@ pub(super) fn check(
         prompts,
         resources,
         methods,
+        origins,
+        denials,
         limits,
         unknown,
     } = raw;
@@ -69,6 +71,8 @@ pub(super) fn check(
     let methods = self::methods(methods, &path.at("methods"), report);
     let limits =
         self::limits(limits.optional(&path.at("limits"), report).unwrap_or_default(), &path.at("limits"), report);
+    let origins = self::origins(origins, &path.at("origins"), report);
+    let denials = self::denials(denials, &path.at("denials"), report);
     let asks = asks([&tools, &prompts, &resources, &methods]);
     Some(Server {
         name: name.to_owned(),
@@ -84,6 +88,8 @@ pub(super) fn check(
         prompts,
         resources,
         methods,
+        origins,
+        denials,
         asks,
         limits,
     })
@@ -229,6 +235,33 @@ fn condition(text: &str, schema: Option<&Schema>, path: &Path, report: &mut Repo
         report.add(path, format!("{found} at line {line} column {column}"), accepted);
     };
     Condition::parse(text, schema).map_err(wrong).ok()
+}
+
+fn origins(field: Field<Vec<Field<String>>>, path: &Path, report: &mut Report) -> Vec<String> {
+    let origins = each(field.optional(path, report).unwrap_or_default(), path, report);
+    for (index, text) in origins.iter().enumerate() {
+        // [RFC 6454 §6.2](https://www.rfc-editor.org/rfc/rfc6454#section-6.2): `null` is what a page without one sends.
+        let sound = Resource::parse(text).is_some_and(|origin| origin.path().is_empty()) || text == "null";
+        if !sound || *text != text.to_ascii_lowercase() {
+            report.add(
+                &path.item(index),
+                format!("`{text}`"),
+                "an origin in lower case, such as `https://app.example.com`",
+            );
+        }
+    }
+    origins
+}
+
+fn denials(field: Field<String>, path: &Path, report: &mut Report) -> Denials {
+    match field.optional(path, report).as_deref() {
+        None | Some("http") => Denials::Http,
+        Some("jsonrpc") => Denials::JsonRpc,
+        Some(other) => {
+            report.add(path, format!("`{other}`"), "`http` or `jsonrpc`");
+            Denials::Http
+        }
+    }
 }
 
 fn limits(raw: raw::Limits, path: &Path, report: &mut Report) -> Limits {
