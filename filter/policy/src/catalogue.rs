@@ -12,7 +12,6 @@ pub use events::Events;
 use std::fmt;
 
 use crate::json;
-use answer::Answer;
 
 /// What is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +77,7 @@ pub type Shown<'a> = &'a mut dyn FnMut(Listing, &str) -> bool;
 /// Answers that list nothing, errors, and messages that are no answers come back as they are.
 pub fn filter(body: &[u8], keep: Keep, shown: Shown<'_>) -> Result<Vec<u8>, Flaw> {
     let text = json::text(body).map_err(|_| Flaw("the answer is no JSON text"))?;
-    Ok(Answer::read(text)?.render(keep, shown)?.into_bytes())
+    Ok(answer::narrow(text, keep, shown)?.into_owned().into_bytes())
 }
 
 #[cfg(test)]

@@ -20,109 +20,116 @@ const RESULT: &[&str] = &["tools", "prompts", "resources", "resourceTemplates", 
 /// Names that decide what an item is.
 const ITEM: &[&str] = &["name", "uri", "uriTemplate"];
 
-/// A message taken apart, its parts still in the text.
-#[derive(Debug, Default)]
-pub(super) struct Answer<'a> {
-    text: &'a str,
-    lists: Vec<(Listing, Vec<&'a RawValue>)>,
-    /// The first plain name in the result: other members can be put before it.
-    first: Option<&'a str>,
-    ttl: Option<&'a RawValue>,
-    scope: Option<&'a RawValue>,
+/// `text` without the items that are not `shown`, and with what is said about caches; borrowed where that is all of it.
+pub(super) fn narrow<'a>(text: &'a str, keep: Keep, shown: Shown<'_>) -> Result<Cow<'a, str>, Flaw> {
+    let mut answer = Answer { text, keep, shown, changes: Vec::new(), first: None, ttl: false, scope: false };
+    json::read(text, Message(&mut answer)).map_err(|_| Flaw("the answer is not one strict message"))?;
+    answer.complete()?;
+    answer.changed()
 }
 
-impl<'a> Answer<'a> {
-    /// Reads a message strictly, as far as what it lists depends on it.
-    pub(super) fn read(text: &'a str) -> Result<Self, Flaw> {
-        let mut answer = Self { text, ..Self::default() };
-        json::read(text, Message(&mut answer)).map_err(|_| Flaw("the answer is not one strict message"))?;
-        Ok(answer)
-    }
-
-    /// The text, without the items that are not `shown`, and with what is said about caches.
-    pub(super) fn render(&self, keep: Keep, shown: Shown<'_>) -> Result<String, Flaw> {
-        let mut changes = Vec::new();
-        for (listing, items) in &self.lists {
-            changes.extend(self.narrow(*listing, items, shown)?);
-        }
-        if let (Keep::Privately(longest), Some(first)) = (keep, self.first) {
-            changes.extend(self.scope(first)?);
-            changes.extend(self.ttl(first, longest)?);
-        }
-        changes.sort_by_key(|(range, _)| range.start);
-        self.changed(&changes)
-    }
-
-    /// The list with fewer items, where there are fewer.
-    fn narrow(&self, listing: Listing, items: &[&'a RawValue], shown: Shown<'_>) -> Result<Option<Change>, Flaw> {
-        let kept: Vec<_> = items
-            .iter()
-            .map(|item| item.get())
-            .filter(|item| named(item, listing.name()).is_some_and(|name| shown(listing, &name)))
-            .collect();
-        let (Some(first), Some(last)) = (items.first(), items.last()) else { return Ok(None) };
-        if kept.len() == items.len() {
-            return Ok(None);
-        }
-        let range = self.place(first.get())?.start..self.place(last.get())?.end;
-        Ok(Some((range, kept.join(","))))
-    }
-
-    fn scope(&self, first: &str) -> Result<Option<Change>, Flaw> {
-        match self.scope.map(RawValue::get) {
-            Some("\"private\"") => Ok(None),
-            Some(other) => Ok(Some((self.place(other)?, "\"private\"".into()))),
-            None => Ok(Some((self.before(first)?, "\"cacheScope\":\"private\",".into()))),
-        }
-    }
-
-    fn ttl(&self, first: &str, longest: u64) -> Result<Option<Change>, Flaw> {
-        match self.ttl.map(RawValue::get) {
-            Some(said) if said.parse().is_ok_and(|said: u64| said <= longest) => Ok(None),
-            Some(said) => Ok(Some((self.place(said)?, longest.to_string()))),
-            // Without it nothing is kept at all.
-            None => Ok(Some((self.before(first)?, "\"ttlMs\":0,".into()))),
-        }
-    }
-
-    /// Where `part`, which is a part of the text, stands in it.
-    fn place(&self, part: &str) -> Result<Range<usize>, Flaw> {
-        let start = part.as_ptr().addr().checked_sub(self.text.as_ptr().addr());
-        let range = start.and_then(|start| Some(start..start.checked_add(part.len())?));
-        range.filter(|range| self.text.get(range.clone()) == Some(part)).ok_or(Flaw("a part is not of the answer"))
-    }
-
-    /// Before the quotation mark of the name `name`.
-    fn before(&self, name: &str) -> Result<Range<usize>, Flaw> {
-        let quote = self.place(name)?.start.checked_sub(1).ok_or(Flaw("a name has no beginning"))?;
-        Ok(quote..quote)
-    }
-
-    fn changed(&self, changes: &[Change]) -> Result<String, Flaw> {
-        let part = |range: Range<usize>| self.text.get(range).ok_or(Flaw("a part is not of the answer"));
-        let mut changed = String::with_capacity(self.text.len().saturating_add(64));
-        let mut from = 0;
-        for (range, instead) in changes {
-            changed.push_str(part(from..range.start)?);
-            changed.push_str(instead);
-            from = range.end;
-        }
-        changed.push_str(part(from..self.text.len())?);
-        Ok(changed)
-    }
+/// A message that is read, and what has to change in its text.
+struct Answer<'x, 'a> {
+    text: &'a str,
+    keep: Keep,
+    shown: Shown<'x>,
+    /// In the order of the text.
+    changes: Vec<Change>,
+    /// The first name in the result: other members can be put before it.
+    first: Option<Cow<'a, str>>,
+    ttl: bool,
+    scope: bool,
 }
 
 /// What stands somewhere instead of what stood there.
-type Change = (Range<usize>, String);
+type Change = (Range<usize>, Cow<'static, str>);
+
+impl<'a> Answer<'_, 'a> {
+    /// Sees to what is said about caches in `value`, that of the result's member `name`.
+    fn cached(&mut self, name: &str, value: &'a RawValue) -> Option<()> {
+        let Keep::Privately(longest) = self.keep else { return Some(()) };
+        let instead = match name {
+            "ttlMs" => {
+                self.ttl = true;
+                limited(value.get(), longest)
+            }
+            _ => {
+                self.scope = true;
+                (value.get() != PRIVATE).then_some(PRIVATE.into())
+            }
+        };
+        if let Some(instead) = instead {
+            self.changes.push((self.place(value.get())?, instead));
+        }
+        Some(())
+    }
+
+    /// Adds what the result has to say about caches and does not.
+    fn complete(&mut self) -> Result<(), Flaw> {
+        if self.keep == Keep::AsSaid || (self.ttl && self.scope) {
+            return Ok(());
+        }
+        // The quotation mark before a name that is escaped cannot be found, and no server escapes these.
+        let first = match &self.first {
+            None => return Ok(()),
+            Some(Cow::Owned(_)) => return Ok(()),
+            Some(Cow::Borrowed(first)) => *first,
+        };
+        let quote = self.place(first).and_then(|place| place.start.checked_sub(1)).ok_or(LOST)?;
+        // Without `ttlMs` nothing is kept at all.
+        for (said, member) in [(self.ttl, "\"ttlMs\":0,"), (self.scope, "\"cacheScope\":\"private\",")] {
+            if !said {
+                self.changes.insert(0, (quote..quote, member.into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Where `part`, which is a part of the text, stands in it.
+    fn place(&self, part: &str) -> Option<Range<usize>> {
+        let start = part.as_ptr().addr().checked_sub(self.text.as_ptr().addr())?;
+        let range = start..start.checked_add(part.len())?;
+        self.text.get(range.clone()).filter(|found| std::ptr::eq(*found, part)).map(|_| range)
+    }
+
+    fn changed(&self) -> Result<Cow<'a, str>, Flaw> {
+        if self.changes.is_empty() {
+            return Ok(Cow::Borrowed(self.text));
+        }
+        let mut changed = String::with_capacity(self.text.len().saturating_add(64));
+        let mut from = 0;
+        for (range, instead) in &self.changes {
+            changed.push_str(self.text.get(from..range.start).ok_or(LOST)?);
+            changed.push_str(instead);
+            from = range.end;
+        }
+        changed.push_str(self.text.get(from..).ok_or(LOST)?);
+        Ok(Cow::Owned(changed))
+    }
+}
+
+const PRIVATE: &str = "\"private\"";
+
+/// Parts are parts of the text, so this is never seen; if it were, nothing would be shown.
+const LOST: Flaw = Flaw("a part is not of the answer");
+
+/// What to say instead of `said`, at most `longest`.
+fn limited(said: &str, longest: u64) -> Option<Cow<'static, str>> {
+    match said.parse::<u64>() {
+        Ok(said) if said <= longest => None,
+        Ok(_) => Some(longest.to_string().into()),
+        Err(_) => Some(longest.to_string().into()),
+    }
+}
 
 /// The name of an item; `None` when it has none that all clients read alike.
 fn named<'a>(item: &'a str, by: &'static str) -> Option<Cow<'a, str>> {
     json::read(item, Item { by, name: None }).ok().flatten()
 }
 
-struct Message<'x, 'a>(&'x mut Answer<'a>);
+struct Message<'y, 'x, 'a>(&'y mut Answer<'x, 'a>);
 
-impl<'a> DeserializeSeed<'a> for Message<'_, 'a> {
+impl<'a> DeserializeSeed<'a> for Message<'_, '_, 'a> {
     type Value = ();
 
     fn deserialize<D: serde::Deserializer<'a>>(self, source: D) -> Result<(), D::Error> {
@@ -130,7 +137,7 @@ impl<'a> DeserializeSeed<'a> for Message<'_, 'a> {
     }
 }
 
-impl<'a> Visitor<'a> for Message<'_, 'a> {
+impl<'a> Visitor<'a> for Message<'_, '_, 'a> {
     type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -147,9 +154,9 @@ impl<'a> Visitor<'a> for Message<'_, 'a> {
 }
 
 /// A result. One that is no object lists nothing.
-struct Outcome<'x, 'a>(&'x mut Answer<'a>);
+struct Outcome<'y, 'x, 'a>(&'y mut Answer<'x, 'a>);
 
-impl<'a> DeserializeSeed<'a> for Outcome<'_, 'a> {
+impl<'a> DeserializeSeed<'a> for Outcome<'_, '_, 'a> {
     type Value = ();
 
     fn deserialize<D: serde::Deserializer<'a>>(self, source: D) -> Result<(), D::Error> {
@@ -157,7 +164,7 @@ impl<'a> DeserializeSeed<'a> for Outcome<'_, 'a> {
     }
 }
 
-impl<'a> Visitor<'a> for Outcome<'_, 'a> {
+impl<'a> Visitor<'a> for Outcome<'_, '_, 'a> {
     type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -167,14 +174,11 @@ impl<'a> Visitor<'a> for Outcome<'_, 'a> {
     fn visit_map<A: MapAccess<'a>>(self, map: A) -> Result<(), A::Error> {
         let answer = self.0;
         json::walk(map, |map, name| {
+            answer.first.get_or_insert_with(|| name.clone());
             let listing = Listing::HELD.iter().find(|(member, _)| *member == name);
-            if let (Cow::Borrowed(plain), None) = (&name, answer.first) {
-                answer.first = Some(plain);
-            }
             match (&*name, listing) {
-                (_, Some((_, listing))) => answer.lists.push((*listing, map.next_value_seed(Items)?)),
-                ("ttlMs", _) => answer.ttl = Some(map.next_value()?),
-                ("cacheScope", _) => answer.scope = Some(map.next_value()?),
+                (_, Some((_, listing))) => map.next_value_seed(Items(answer, *listing))?,
+                ("ttlMs" | "cacheScope", _) => answer.cached(&name, map.next_value()?).ok_or_else(lost)?,
                 (other, _) if nearly(other, RESULT) => {
                     return Err(A::Error::custom("a name is nearly one that matters"));
                 }
@@ -185,31 +189,47 @@ impl<'a> Visitor<'a> for Outcome<'_, 'a> {
     }
 }
 
-/// The items of a list, unread.
-struct Items;
+/// The items of a list.
+struct Items<'y, 'x, 'a>(&'y mut Answer<'x, 'a>, Listing);
 
-impl<'a> DeserializeSeed<'a> for Items {
-    type Value = Vec<&'a RawValue>;
+impl<'a> DeserializeSeed<'a> for Items<'_, '_, 'a> {
+    type Value = ();
 
-    fn deserialize<D: serde::Deserializer<'a>>(self, source: D) -> Result<Self::Value, D::Error> {
+    fn deserialize<D: serde::Deserializer<'a>>(self, source: D) -> Result<(), D::Error> {
         source.deserialize_seq(self)
     }
 }
 
-impl<'a> Visitor<'a> for Items {
-    type Value = Vec<&'a RawValue>;
+impl<'a> Visitor<'a> for Items<'_, '_, 'a> {
+    type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a list")
     }
 
-    fn visit_seq<A: SeqAccess<'a>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = list.next_element()? {
-            items.push(item);
+    /// Takes out each run of hidden items with the comma before it, or behind it where no item is left before.
+    fn visit_seq<A: SeqAccess<'a>>(self, mut list: A) -> Result<(), A::Error> {
+        let Self(answer, listing) = self;
+        let (mut hidden, mut left, mut end) = (None, false, 0);
+        while let Some(item) = list.next_element::<&RawValue>()? {
+            let place = answer.place(item.get()).ok_or_else(lost)?;
+            let shown = named(item.get(), listing.name()).is_some_and(|name| (answer.shown)(listing, &name));
+            if !shown {
+                hidden.get_or_insert(if left { end } else { place.start });
+            } else if let Some(from) = hidden.take() {
+                let to = if left { end } else { place.start };
+                answer.changes.push((from..to, Cow::default()));
+            }
+            left |= shown;
+            end = place.end;
         }
-        Ok(items)
+        answer.changes.extend(hidden.map(|from| (from..end, Cow::default())));
+        Ok(())
     }
+}
+
+fn lost<E: serde::de::Error>() -> E {
+    E::custom(LOST)
 }
 
 /// One item, of which only the name is kept.

@@ -179,6 +179,24 @@ fn many_small_events_and_many_small_parts_take_no_longer_than_their_bytes() {
     assert_eq!(stream(&parts, 2 << 20).unwrap(), "");
 }
 
+/// Lists with `space` between all tokens, their names plain or escaped.
+fn list(space: String) -> impl Strategy<Value = String> {
+    let name = ("(ok|no)[a-z]{0,3}", any::<bool>()).prop_map(|(name, escaped)| match escaped {
+        true => name.bytes().map(|byte| format!("\\u{byte:04x}")).collect(),
+        false => name,
+    });
+    let item = (name, 0_u8..3).prop_map(|(name, shape)| match shape {
+        0 => format!(r#"{{~"name"~:~"{name}"~}}"#),
+        1 => format!(r#"{{~"x"~:~[~{{~"name"~:~"no"~}}~,~[~]~]~,~"name"~:~"{name}"~}}"#),
+        _ => format!(r#"{{~"n\u0061me"~:~"{name}"~,~"y"~:~"]}}\"{{["~}}"#),
+    });
+    prop::collection::vec(item, 0..8).prop_map(move |items| {
+        let items = items.join("~,~");
+        let text = format!(r#"~{{~"id"~:~1~,~"result"~:~{{~"tools"~:~[~{items}~]~,~"nextCursor"~:~"c"~}}~}}~"#);
+        text.replace('~', &space)
+    })
+}
+
 proptest! {
     #[test]
     fn where_a_stream_is_cut_makes_no_difference(cuts in prop::collection::vec(0_usize..400, 0..12)) {
@@ -188,6 +206,23 @@ proptest! {
         cuts.sort_unstable();
         let parts: Vec<_> = cuts.windows(2).map(|cut| &text.as_bytes()[cut[0]..cut[1]]).collect();
         prop_assert_eq!(stream(&parts, 4096), stream(&[text.as_bytes()], 4096));
+    }
+
+    #[test]
+    fn a_list_that_is_shown_in_full_is_the_same_bytes(text in "[ \n]{0,2}".prop_flat_map(list)) {
+        let all = filter(text.as_bytes(), Keep::AsSaid, &mut |_, _| true).unwrap();
+        prop_assert_eq!(String::from_utf8(all).unwrap(), text);
+    }
+
+    #[test]
+    fn what_is_shown_reads_as_the_list_without_the_rest(text in "[ \n]{0,2}".prop_flat_map(list)) {
+        let mut expected: Value = serde_json::from_str(&text).unwrap();
+        expected["result"]["tools"].as_array_mut().unwrap().retain(|tool| tool["name"].as_str().unwrap().starts_with("ok"));
+        prop_assert_eq!(serde_json::from_str::<Value>(&said(&text)).unwrap(), expected.clone());
+        let lines = text.replace('\n', "\r\ndata:");
+        let event = stream(&[format!("data:{lines}\r\n\r\n").as_bytes()], 1 << 20).unwrap();
+        let data: Vec<_> = event.lines().filter_map(|line| line.strip_prefix("data:")).collect();
+        prop_assert_eq!(serde_json::from_str::<Value>(&data.join("\n")).unwrap(), expected);
     }
 
     #[test]
