@@ -113,12 +113,12 @@ const PRIVATE: &str = "\"private\"";
 /// Parts are parts of the text, so this is never seen; if it were, nothing would be shown.
 const LOST: Flaw = Flaw("a part is not of the answer");
 
-/// What to say instead of `said`, at most `longest`.
+/// What to say instead of `said`, at most `longest`. What cannot be read is not kept at all.
 fn limited(said: &str, longest: u64) -> Option<Cow<'static, str>> {
     match said.parse::<u64>() {
         Ok(said) if said <= longest => None,
         Ok(_) => Some(longest.to_string().into()),
-        Err(_) => Some(longest.to_string().into()),
+        Err(_) => Some("0".into()),
     }
 }
 

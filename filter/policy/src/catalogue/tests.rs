@@ -111,12 +111,28 @@ fn a_client_of_the_modern_era_keeps_a_list_for_itself_and_not_for_long() {
         (value["result"]["cacheScope"].clone(), value["result"]["ttlMs"].clone())
     };
     let private = |ttl: u64| (json!("private"), json!(ttl));
-    assert_eq!(after(r#"{"tools":[],"cacheScope":"public","ttlMs":3600000}"#), private(60_000));
-    assert_eq!(after(r#"{"tools":[],"cacheScope":"private","ttlMs":10}"#), private(10));
-    assert_eq!(after(r#"{"tools":[{"name":"no"}],"cacheScope":7,"ttlMs":-1}"#), private(60_000));
-    assert_eq!(after(r#"{"tools":[{"name":"no"}]}"#), private(0));
-    assert_eq!(after(r#"{"serverInfo":{}}"#), private(0));
+    for (result, ttl) in [
+        (r#"{"tools":[],"cacheScope":"public","ttlMs":3600000}"#, 60_000),
+        (r#"{"ttlMs":10,"tools":[],"cacheScope":"private"}"#, 10),
+        (r#"{"tools":[{"name":"no"}],"cacheScope":7}"#, 0),
+        (r#"{"tools":[{"name":"no"}],"ttlMs":7}"#, 7),
+        (r#"{"tools":[{"name":"no"}]}"#, 0),
+        (r#"{"":"","tools":[{"name":"no"}]}"#, 0),
+        (r#"{"serverInfo":{}}"#, 0),
+    ] {
+        assert_eq!(after(result), private(ttl), "{result}");
+    }
+    assert_eq!(narrowed(r#"{"result":{}}"#, Keep::Privately(1)).unwrap(), r#"{"result":{}}"#);
     assert_eq!(said(r#"{"result":{"tools":[],"ttlMs":9,"cacheScope":"public"}}"#).len(), 55);
+}
+
+#[test]
+fn a_time_that_cannot_be_read_is_none() {
+    for odd in ["-1", "1e3", "60000.0", "\"5\"", "null", "[5]", "18446744073709551616"] {
+        let text = format!(r#"{{"result":{{"cacheScope":"private","ttlMs":{odd},"tools":[]}}}}"#);
+        let shown = narrowed(&text, Keep::Privately(60_000)).unwrap();
+        assert_eq!(shown, r#"{"result":{"cacheScope":"private","ttlMs":0,"tools":[]}}"#, "{odd}");
+    }
 }
 
 fn stream(parts: &[&[u8]], limit: usize) -> Result<String, Flaw> {
