@@ -72,7 +72,7 @@ impl<'a> Answer<'_, 'a> {
         // The quotation mark before a name that is escaped cannot be found, and no server escapes these.
         let first = match &self.first {
             None => return Ok(()),
-            Some(Cow::Owned(_)) => return Ok(()),
+            Some(Cow::Owned(_)) => return Err(Flaw("the first name of the result is escaped")),
             Some(Cow::Borrowed(first)) => *first,
         };
         let quote = self.place(first).and_then(|place| place.start.checked_sub(1)).ok_or(LOST)?;

@@ -119,10 +119,12 @@ fn a_client_of_the_modern_era_keeps_a_list_for_itself_and_not_for_long() {
         (r#"{"tools":[{"name":"no"}]}"#, 0),
         (r#"{"":"","tools":[{"name":"no"}]}"#, 0),
         (r#"{"serverInfo":{}}"#, 0),
+        (r#"{"t\u006fols":[],"cache\u0053cope":"public","ttlM\u0073":90000}"#, 60_000),
     ] {
         assert_eq!(after(result), private(ttl), "{result}");
     }
     assert_eq!(narrowed(r#"{"result":{}}"#, Keep::Privately(1)).unwrap(), r#"{"result":{}}"#);
+    assert!(narrowed(r#"{"result":{"t\u006fols":[]}}"#, Keep::Privately(1)).is_err());
     assert_eq!(said(r#"{"result":{"tools":[],"ttlMs":9,"cacheScope":"public"}}"#).len(), 55);
 }
 
