@@ -153,7 +153,7 @@ const SHOWN: &str = "{\"id\":1,\"result\":{\"tools\":[{\"name\":\"ok\"}]}}";
 fn events_are_let_go_one_by_one_and_only_the_list_is_changed() {
     let before = ": hi\r\n\r\nid: 7\nretry: 5\ndata:\n\nevent: message\ndata: {\"method\":\"x\"}\n\n";
     let text = format!("{before}event: message\r\nid: 8\r\ndata: {LIST}\r\n\r\n:bye\n\n");
-    let expected = format!("{before}event: message\nid: 8\ndata: {SHOWN}\n\n:bye\n\n");
+    let expected = format!("{before}event: message\r\nid: 8\r\ndata: {SHOWN}\r\n\r\n:bye\n\n");
     assert_eq!(stream(&[text.as_bytes()], 4096).unwrap(), expected);
     let bytes: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
     assert_eq!(stream(&bytes, 4096).unwrap(), expected);
@@ -176,6 +176,24 @@ fn an_event_is_read_whatever_its_lines_look_like() {
     // Neither is a field anybody reads.
     for text in [format!(" data: {LIST}\n\n"), format!("Data: {LIST}\n\n"), format!("datax: {LIST}\n\n")] {
         assert_eq!(stream(&[text.as_bytes()], 4096).unwrap(), text);
+    }
+}
+
+#[test]
+fn the_lines_of_an_event_stay_in_their_order_and_keep_their_ends() {
+    let (a, b) = LIST.split_at(8);
+    let text = format!("\u{feff}:x\r\ndata:{a}\rid: 1\ndata:{b}\r\nretry: 5\r\r");
+    let (first, second) = SHOWN.split_at(8);
+    let expected = format!("\u{feff}:x\r\ndata: {first}\rdata: {second}\rid: 1\nretry: 5\r\r");
+    assert_eq!(stream(&[text.as_bytes()], 4096).unwrap(), expected);
+}
+
+#[test]
+fn a_byte_order_mark_stands_before_the_first_line_alone() {
+    // Its line is no data to a client: read as data, it would hide the result in another member.
+    let split = "data: {\"id\":1,\n\u{feff}data: \"x\":{\ndata: \"result\":{\"tools\":[{\"name\":\"no\"}]}\n\u{feff}data: }\ndata: }\n\n";
+    for text in [split.to_owned(), format!(":\n\n{split}")] {
+        assert!(!stream(&[text.as_bytes()], 4096).unwrap().contains("\"no\""), "{text:?}");
     }
 }
 
