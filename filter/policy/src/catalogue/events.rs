@@ -17,31 +17,46 @@ pub struct Events {
     seen: usize,
     /// Where the line under way begins.
     line: usize,
+    /// What ended the stream before its end.
+    flaw: Option<Flaw>,
 }
 
 impl Events {
     /// A stream whose events may take `limit` bytes each.
     pub fn new(keep: Keep, limit: usize) -> Self {
-        Self { keep, limit, held: Vec::new(), seen: 0, line: 0 }
+        Self { keep, limit, held: Vec::new(), seen: 0, line: 0, flaw: None }
     }
 
     /// Takes in the next bytes, cut anywhere, and gives back the events that are whole now, without the items that are
-    /// not `shown`.
+    /// not `shown`. After a flaw nothing comes any more.
     ///
     /// What is held when the stream ends is an event that no client reads, and is dropped.
     pub fn push(&mut self, bytes: &[u8], shown: Shown<'_>) -> Result<Vec<u8>, Flaw> {
+        if let Some(flaw) = self.flaw {
+            return Err(flaw);
+        }
         self.held.extend_from_slice(bytes);
+        self.release(shown).inspect_err(|flaw| {
+            self.flaw = Some(*flaw);
+            self.held = Vec::new();
+        })
+    }
+
+    fn release(&mut self, shown: Shown<'_>) -> Result<Vec<u8>, Flaw> {
         let mut whole = Vec::new();
         let mut start = 0;
         while let Some(end) = self.end() {
             let event = self.held.get(start..end).unwrap_or_default();
+            if event.len() > self.limit {
+                return Err(LARGE);
+            }
             let narrowed = narrow(event, self.keep, shown)?;
             whole.extend_from_slice(narrowed.as_deref().unwrap_or(event));
             start = end;
         }
         self.held.drain(..start);
         (self.seen, self.line) = (self.seen.saturating_sub(start), self.line.saturating_sub(start));
-        if self.held.len() <= self.limit { Ok(whole) } else { Err(Flaw("an event is larger than the limit")) }
+        if self.held.len() <= self.limit { Ok(whole) } else { Err(LARGE) }
     }
 
     /// Where the first event ends: behind its empty line. No byte is looked at twice, however small the parts are.
@@ -78,6 +93,8 @@ impl Events {
         }
     }
 }
+
+const LARGE: Flaw = Flaw("an event is larger than the limit");
 
 /// The byte order mark that a stream may begin with. Before a later event it is not looked for by clients, who then skip
 /// the line; read here all the same, that line can only spoil the event.

@@ -204,6 +204,20 @@ fn an_event_that_does_not_end_or_fit_is_not_let_go() {
     assert!(stream(&[&[b'x'; 100]], 99).is_err());
     assert!(stream(&[b"data: {\"result\":{\"tools\":[]},\"result\":{}}\n\n"], 4096).is_err());
     assert!(stream(&[b"data: \xff\n\n"], 4096).is_err());
+    for size in 1..10 {
+        let parts: Vec<&[u8]> = b":12345\r\n\r\n:\n\n".chunks(size).collect();
+        assert!(stream(&parts, 8).is_err());
+        assert!(stream(&parts, 9).is_ok());
+    }
+}
+
+#[test]
+fn after_a_flaw_nothing_comes_any_more() {
+    let mut events = Events::new(Keep::AsSaid, 4096);
+    assert!(events.push(b"data: {\"x\":\n\n", &mut good).is_err());
+    // To a client this is an event of its own, not the rest of the one before.
+    assert!(events.push(format!("data: {LIST}\n\ndata: }}\n\n").as_bytes(), &mut good).is_err());
+    assert!(events.push(b":\n\n", &mut good).is_err());
 }
 
 #[test]
