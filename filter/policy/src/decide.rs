@@ -7,7 +7,7 @@ use crate::call::{Call, Target};
 use crate::catalogue::Listing;
 use crate::denial::{Denial, Reason};
 use crate::json;
-use crate::policy::{Rule, Server};
+use crate::policy::{Mode, Rule, Server};
 use crate::scope::Scopes;
 use crate::secret::Secret;
 use crate::sender::Bound;
@@ -95,8 +95,8 @@ impl Judge<'_> {
 
     fn grant(&self, rule: &Rule, call: &Call<'_>) -> Result<Permit, Denial> {
         let object = call.target.object();
-        self.covered(&rule.scopes, object)?;
-        self.condition(rule, call).map_err(|denial| Denial { tool: object.map(str::to_owned), ..denial })?;
+        let judged = self.covered(&rule.scopes, object).and_then(|()| self.condition(rule, call));
+        judged.map_err(|denial| Denial { tool: object.map(str::to_owned), mode: rule.mode, ..denial })?;
         Ok(Permit { scopes: rule.scopes.clone(), credential: rule.credential.clone() })
     }
 
@@ -137,7 +137,8 @@ impl Judge<'_> {
     /// Whether some call could be permitted by `rule`.
     fn could(&self, rule: &Rule) -> bool {
         let fits = |condition: &Condition| !matches!(self.judge(condition, None), Ok(Verdict::Fails) | Err(_));
-        self.held().cover(&rule.scopes) && rule.condition.as_ref().is_none_or(fits)
+        let permitted = self.held().cover(&rule.scopes) && rule.condition.as_ref().is_none_or(fits);
+        permitted || rule.mode != Mode::Enforce
     }
 
     fn judge(&self, condition: &Condition, args: Option<&Value>) -> Result<Verdict, Denial> {

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use crate::challenge;
-use crate::policy::{Denials, Server};
+use crate::policy::{Denials, Mode, Server};
 use crate::reply::Reply;
 use crate::scope::Scopes;
 
@@ -167,6 +167,16 @@ impl Reason {
         self.row().challenge
     }
 
+    /// Whether it is about the call itself, and not about its token, its sender or the state of the proxy.
+    pub fn is_of_the_call(self) -> bool {
+        let rules = matches!(self, Self::ScopeMissing | Self::ToolUnknown | Self::MethodUnknown);
+        let conditions = matches!(self, Self::ConditionFalse | Self::ConditionError);
+        let chains = matches!(self, Self::ChainTooDeep | Self::ChainActor | Self::ChainLoop);
+        let form = matches!(self, Self::RequestMalformed | Self::RequestUnparsable | Self::RequestTooLarge);
+        let eras = matches!(self, Self::VersionUnsupported | Self::HeaderMismatch);
+        rules || conditions || chains || form || eras
+    }
+
     /// The sentence for the caller.
     pub fn say(self) -> &'static str {
         self.row().say
@@ -194,6 +204,8 @@ pub struct Denial {
     pub tool: Option<String>,
     /// All scopes the call needs, where scopes would have helped.
     pub required: Scopes,
+    /// Whether the rule that denied is enforced.
+    pub mode: Mode,
     /// For the operator's log; never sent.
     pub note: String,
 }
@@ -201,7 +213,7 @@ pub struct Denial {
 impl Denial {
     /// A denial for `reason`, explained to the operator by `note`.
     pub fn new(reason: Reason, note: impl Into<String>) -> Self {
-        Self { reason, tool: None, required: Scopes::default(), note: note.into() }
+        Self { reason, tool: None, required: Scopes::default(), mode: Mode::Enforce, note: note.into() }
     }
 
     /// The answer on the wire: status, challenge and JSON-RPC error.

@@ -211,6 +211,8 @@ pub struct Server {
     pub origins: Vec<String>,
     /// How a denied call is answered.
     pub denials: Denials,
+    /// Whether its rules are enforced.
+    pub mode: Mode,
     /// Whether some condition asks how a call came in.
     pub asks: bool,
     /// How much is read.
@@ -224,6 +226,18 @@ pub enum Denials {
     Http,
     /// By the protocol alone, with status 200: for clients that do not show the status.
     JsonRpc,
+}
+
+/// What becomes of what is denied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It goes no further.
+    #[default]
+    Enforce,
+    /// A call goes on if its token is good, and the denial is told.
+    Shadow,
+    /// Everything goes on, and the denial is told.
+    ShadowAll,
 }
 
 /// How much is read, in bytes.
@@ -288,6 +302,8 @@ pub struct Rule {
     pub credential: Option<String>,
     /// What has to hold besides.
     pub condition: Option<Condition>,
+    /// Whether it is enforced.
+    pub mode: Mode,
 }
 
 /// How records reach the broker.

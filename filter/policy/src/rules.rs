@@ -67,12 +67,13 @@ impl Rules {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Mode;
     use crate::scope::Scopes;
 
     fn rules(keys: &[&str]) -> Rules {
         let rule = |key: &&str| {
             let scopes = Scopes::parse(&format!("rule:{key}")).unwrap();
-            ((*key).to_owned(), Rule { scopes, credential: None, condition: None })
+            ((*key).to_owned(), Rule { scopes, credential: None, condition: None, mode: Mode::Enforce })
         };
         Rules::new(keys.iter().map(rule))
     }

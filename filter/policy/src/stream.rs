@@ -11,9 +11,11 @@
 mod admit;
 mod answer;
 mod effect;
+mod end;
 mod gate;
 mod input;
 mod request;
+mod shadow;
 mod story;
 
 pub use effect::{Edits, Effect, Post, Severity};
@@ -37,6 +39,7 @@ use crate::wire::audit::Record;
 use crate::wire::exchange::{self, Response, ToolCall};
 use answer::{Onward, Shape, Viewer};
 use request::Request;
+use shadow::Shade;
 use story::Story;
 
 /// One request on its way.
@@ -45,6 +48,7 @@ pub struct Stream {
     state: State,
     story: Story,
     origin: Option<Origin>,
+    shade: Option<Shade>,
 }
 
 #[derive(Debug, Default)]
@@ -58,6 +62,8 @@ enum State {
     Minting(Held, Permit, Era, Onward),
     Forwarded(Onward),
     Showing(Box<Viewer>, Shape),
+    /// The client has had a part of an answer of which it may have no more.
+    Cut,
     Ended,
 }
 
@@ -100,7 +106,7 @@ impl Stream {
 
     /// Whether the answer's body matters.
     pub fn shows(&self) -> bool {
-        matches!(self.state, State::Showing(..))
+        matches!(self.state, State::Showing(..) | State::Cut)
     }
 
     /// Whether the answer must not move: it is not whole yet.
@@ -116,6 +122,7 @@ impl Stream {
     /// Takes in what happened and says what to do about it.
     pub fn handle(&mut self, input: Input<'_>, gate: &mut Gate, now: Time) -> Vec<Effect> {
         let state = std::mem::take(&mut self.state);
+        let live = matches!(state, State::Showing(_, Shape::Live(_)));
         let step = match (state, input) {
             (State::Opened, Input::Headers { headers, last, random }) => self.open(headers, last, random, gate, now),
             (State::Proving(held), Input::KeysSettled) => self.prove(held, gate, now),
@@ -135,6 +142,7 @@ impl Stream {
             }
             (State::Showing(viewer, shape), Input::AnswerTrailers) => Ok(Self::trailed(viewer, shape)),
             (State::Showing(viewer, shape), Input::Answer(bytes)) => self.narrow(viewer, shape, bytes, gate),
+            (State::Cut, Input::AnswerGrown { .. }) => Ok((State::Cut, vec![Effect::ReplaceAnswer(Vec::new())])),
             (state, Input::Closed { bytes }) => Ok((self.close(&state, bytes, gate, now), Vec::new())),
             (State::Forwarded(_) | State::Showing(..), Input::Failed(what)) => {
                 self.refuse(Denial::new(Reason::HostFailed, what), None)
@@ -149,7 +157,13 @@ impl Stream {
             // A body that grows after the decision, an answer nobody waits for: the state stays.
             (state, _) => Ok((state, Vec::new())),
         };
-        let (state, mut effects) = step.unwrap_or_else(|refused| self.end(*refused, gate, now));
+        let (state, mut effects) = match step {
+            Ok(step) => step,
+            Err(refused) => match self.overlooks(&refused) {
+                Some(overlooked) => self.overlook(*refused, overlooked),
+                None => self.end(*refused, live, gate, now),
+            },
+        };
         self.state = state;
         // Before the effect that ends the request's stay: a reply can close the stream.
         if gate.policy.access_log && effects.iter().any(|effect| matches!(effect, Effect::Count(..))) {
@@ -167,6 +181,7 @@ impl Stream {
         let Some(server) = gate.policy.matching(&request.host, &request.path) else {
             return self.refuse(Denial::new(Reason::ServerUnmatched, "no server matches host and path"), None);
         };
+        self.shade = Shade::of(server, &request);
         let origin = origin::judge(&request.headers, server);
         let server = server.name.clone();
         self.story.server(&server);
@@ -182,12 +197,6 @@ impl Stream {
         let source = String::new();
         let held = Held { request, server, scheme, token, source, since: now, size: 0, complete: last };
         self.prove(held, gate, now)
-    }
-
-    /// Answers what needs no decision.
-    fn tell(&mut self, reply: Reply) -> (State, Vec<Effect>) {
-        self.story.untold();
-        (State::Ended, vec![Effect::Reply(reply)])
     }
 
     fn judge(&mut self, held: Held, bound: &Bound, body: Option<&[u8]>, gate: &mut Gate) -> Step {
@@ -213,7 +222,7 @@ impl Stream {
         if !gate.outbox.admits() {
             return Err(deny(Denial::new(Reason::AuditUnavailable, "records do not reach the broker")));
         }
-        let viewer = Viewer::of(call, &held, bound);
+        let viewer = Viewer::of(call, &held, server, bound);
         let Some(credential) = permit.credential() else {
             return Ok(self.forward(&held, &permit, (call.era, Onward { credential: false, viewer }), Vec::new()));
         };
@@ -269,6 +278,7 @@ impl Stream {
         set: Vec<(String, Secret)>,
     ) -> (State, Vec<Effect>) {
         self.story.permitted();
+        self.shade = None;
         let mut remove = held.request.private(era);
         // A client must not be able to add a second line to a header the credential travels in.
         remove.extend(set.iter().map(|(name, _)| name.clone()));
@@ -278,42 +288,6 @@ impl Stream {
         }
         let count = Effect::Count(held.server.clone(), "permit");
         (State::Forwarded(onward), vec![count, Effect::Forward(Edits { remove, set })])
-    }
-
-    fn refuse(&self, denial: Denial, server: Option<&str>) -> Step {
-        Err(Box::new(Refused { denial, server: server.map(str::to_owned), id: None }))
-    }
-
-    /// Ends the request: one reply, one line, one count, one record.
-    fn end(&mut self, refused: Refused, gate: &mut Gate, now: Time) -> (State, Vec<Effect>) {
-        let Refused { denial, server, id } = refused;
-        let name = server.or_else(|| self.story.record().server.clone());
-        self.story.denied(&denial, gate, now);
-        let server = name.as_deref().and_then(|name| gate.policy.server(name));
-        let decision = &self.story.record().id;
-        let mut reply = denial.reply(server, id.as_deref(), decision);
-        if denial.reason == Reason::SenderNonce {
-            reply = reply.with("dpop-nonce", gate.nonce.current(now));
-        }
-        for (name, value) in self.origin.iter().flat_map(Origin::headers) {
-            reply = reply.with(name, value);
-        }
-        let line = format!("{} {decision}: {}", denial.reason, denial.note);
-        let count = Effect::Count(name.unwrap_or_else(|| "none".into()), denial.reason.name());
-        let severity = if reply.status >= 500 { Severity::Operator } else { Severity::Caller };
-        (State::Ended, vec![Effect::Log(severity, line), count, Effect::Reply(reply)])
-    }
-
-    fn close(&mut self, state: &State, bytes: Option<u64>, gate: &mut Gate, now: Time) -> State {
-        match state {
-            State::Opened | State::Ended => {}
-            State::Forwarded(_) | State::Showing(..) => self.story.ended(bytes, gate, now),
-            State::Proving(_) | State::Binding(..) | State::Claiming(..) | State::Reading(..) | State::Minting(..) => {
-                let denial = Denial::new(Reason::ClientGone, "the client went away");
-                self.story.denied(&denial, gate, now);
-            }
-        }
-        State::Ended
     }
 }
 
@@ -352,7 +326,7 @@ impl State {
             Self::Proving(held) | Self::Binding(held, _) | Self::Claiming(held, _) | Self::Reading(held, _) => {
                 Some(held)
             }
-            Self::Opened | Self::Minting(..) | Self::Forwarded(_) | Self::Showing(..) | Self::Ended => None,
+            Self::Opened | Self::Minting(..) | Self::Forwarded(_) | Self::Showing(..) | Self::Cut | Self::Ended => None,
         }
     }
 }

@@ -140,6 +140,10 @@ object! {
         pub methods: Named<Rule>,
         /// The origins whose pages may call besides the resource's own, as `https://host` each.
         pub origins: List<String>,
+        /// Whether denied calls are refused (`enforce`) or told and let through (`shadow`); `enforce` unless given.
+        pub mode: String,
+        /// What `mode: shadow` lets through: `calls` whose token is good, or `all`; `calls` unless given.
+        pub shadow: String,
         /// How denied calls are answered: `http` by status, `jsonrpc` with 200 and an error; `http` unless given.
         pub denials: String,
         /// Bounds on what is read.
@@ -188,6 +192,8 @@ object! {
         pub credential: String,
         /// What has to hold besides, in CEL over `args`, `token`, `agent`, `subject`, `chain` and `request`.
         pub when: String,
+        /// Whether calls this rule denies are refused (`enforce`) or told and let through (`shadow`).
+        pub mode: String,
         /// The JSON Schema of the tool's arguments, against which `when` is checked.
         pub arguments: Value,
     }

@@ -8,6 +8,7 @@ use crate::denial::{Denial, Reason};
 use crate::headers::{Headers, Sole};
 use crate::mcp::Era;
 use crate::origin::Origin;
+use crate::policy::{Mode, Server};
 use crate::secret::Secret;
 use crate::sender::Bound;
 
@@ -35,14 +36,14 @@ pub(super) struct Viewer {
 
 impl Viewer {
     /// The viewer of the answer to `call`, if it lists something. A stream that is resumed may bring a list again.
-    pub(super) fn of(call: &Call<'_>, held: &Held, bound: &Bound) -> Option<Box<Self>> {
-        let Held { request, server, token, source, .. } = held;
+    pub(super) fn of(call: &Call<'_>, held: &Held, server: &Server, bound: &Bound) -> Option<Box<Self>> {
+        let Held { request, token, source, .. } = held;
         let resumed = call.method == "GET" && request.headers.has("last-event-id");
         let keep = if call.era == Era::Modern { Keep::Privately(KEEP) } else { Keep::AsSaid };
-        let lists = resumed || matches!(call.target, Target::List(_));
+        let lists = server.mode == Mode::Enforce && (resumed || matches!(call.target, Target::List(_)));
         lists.then(|| {
             let request = [&request.method, &request.host, &request.path, source].map(String::clone);
-            Box::new(Self { server: server.clone(), bound: bound.clone(), keep, token: token.clone(), request })
+            Box::new(Self { server: server.name.clone(), bound: bound.clone(), keep, token: token.clone(), request })
         })
     }
 }

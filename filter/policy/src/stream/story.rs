@@ -110,6 +110,14 @@ impl Story {
         self.record.kind = Kind::Outcome;
     }
 
+    /// The request goes on although it was refused.
+    pub(super) fn overlooked(&mut self, denial: &Denial) {
+        self.record.decision = Some(Decision::Deny);
+        self.record.reason = Some(denial.reason.name().to_owned());
+        self.record.shadow = true;
+        self.record.kind = Kind::Outcome;
+    }
+
     pub(super) fn answered(&mut self, status: u16) {
         self.record.upstream = Some(Upstream { status: Some(status), duration_ms: 0, bytes: None });
     }

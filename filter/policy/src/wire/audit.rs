@@ -28,6 +28,9 @@ pub struct Record {
     /// Permitted or denied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<Decision>,
+    /// Whether it went on although it was denied.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shadow: bool,
     /// Why it was denied: a name of the denial table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

@@ -12,7 +12,7 @@ use crate::config::raw;
 use crate::config::unit::Size;
 use crate::mcp;
 use crate::pattern::Pattern;
-use crate::policy::{Denials, Limits, Match, Resource, Rule, Sender, Server};
+use crate::policy::{Denials, Limits, Match, Mode, Resource, Rule, Sender, Server};
 use crate::resource::Paths;
 use crate::rules::Rules;
 use crate::token::chain::{DEPTH, Delegation};
@@ -42,6 +42,8 @@ pub(super) fn check(
         methods,
         origins,
         denials,
+        mode,
+        shadow,
         limits,
         unknown,
     } = raw;
@@ -73,6 +75,7 @@ pub(super) fn check(
         self::limits(limits.optional(&path.at("limits"), report).unwrap_or_default(), &path.at("limits"), report);
     let origins = self::origins(origins, &path.at("origins"), report);
     let denials = self::denials(denials, &path.at("denials"), report);
+    let mode = extent(self::mode(mode, &path.at("mode"), report), shadow, &path.at("shadow"), report);
     let asks = asks([&tools, &prompts, &resources, &methods]);
     Some(Server {
         name: name.to_owned(),
@@ -90,6 +93,7 @@ pub(super) fn check(
         methods,
         origins,
         denials,
+        mode,
         asks,
         limits,
     })
@@ -207,7 +211,7 @@ fn methods(map: Field<BTreeMap<String, Field<raw::Rule>>>, path: &Path, report: 
 }
 
 fn rule(raw: raw::Rule, path: &Path, report: &mut Report) -> Option<Rule> {
-    let raw::Rule { scopes, credential, when, arguments, unknown } = raw;
+    let raw::Rule { scopes, credential, when, mode, arguments, unknown } = raw;
     refuse_unknown(&unknown, raw::Rule::FIELDS, path, report);
     let at = path.at("scopes");
     let scopes = super::scopes(scopes.required(&at, report)?, &at, report);
@@ -220,7 +224,8 @@ fn rule(raw: raw::Rule, path: &Path, report: &mut Report) -> Option<Rule> {
         None => None,
         Some(text) => Some(condition(&text, schema.as_ref(), &path.at("when"), report)?),
     };
-    Some(Rule { scopes, credential, condition })
+    let mode = self::mode(mode, &path.at("mode"), report);
+    Some(Rule { scopes, credential, condition, mode })
 }
 
 /// Whether some condition asks how a call came in.
@@ -260,6 +265,34 @@ fn denials(field: Field<String>, path: &Path, report: &mut Report) -> Denials {
         Some(other) => {
             report.add(path, format!("`{other}`"), "`http` or `jsonrpc`");
             Denials::Http
+        }
+    }
+}
+
+fn mode(field: Field<String>, path: &Path, report: &mut Report) -> Mode {
+    match field.optional(path, report).as_deref() {
+        None | Some("enforce") => Mode::Enforce,
+        Some("shadow") => Mode::Shadow,
+        Some(other) => {
+            report.add(path, format!("`{other}`"), "`enforce` or `shadow`");
+            Mode::Enforce
+        }
+    }
+}
+
+/// How far `mode: shadow` goes.
+fn extent(mode: Mode, field: Field<String>, path: &Path, report: &mut Report) -> Mode {
+    match (field.optional(path, report).as_deref(), mode) {
+        (None, mode) => mode,
+        (Some("calls"), Mode::Shadow) => Mode::Shadow,
+        (Some("all"), Mode::Shadow) => Mode::ShadowAll,
+        (Some("calls" | "all"), _) => {
+            report.advise(path, "`shadow` without `mode: shadow`", "nothing", "set `mode: shadow`, or leave it out");
+            Mode::Enforce
+        }
+        (Some(other), _) => {
+            report.add(path, format!("`{other}`"), "`calls` or `all`");
+            Mode::Enforce
         }
     }
 }
