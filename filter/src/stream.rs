@@ -112,11 +112,11 @@ impl Context {
     /// Feeds the stream something of the answer. A reply of our own takes its place, and comes by here again itself.
     fn watch(&self, input: Input<'_>) -> Action {
         let replied = self.feed(input, Moment::Asked);
-        if replied || self.stream.borrow().holds_answer() { Action::Pause } else { Action::Continue }
+        pause(replied || self.stream.borrow().holds_answer())
     }
 
     fn verdict(&self) -> Action {
-        if self.stream.borrow().holds() { Action::Pause } else { Action::Continue }
+        pause(self.stream.borrow().holds())
     }
 }
 
@@ -133,7 +133,7 @@ impl HttpContext for Context {
             Err(_) => Input::Failed("the request's headers could not be read"),
         };
         self.feed(input, Moment::Asked);
-        self.verdict()
+        pause(self.stream.borrow().holds_head())
     }
 
     fn on_http_request_body(&mut self, size: usize, last: bool) -> Action {
@@ -147,10 +147,12 @@ impl HttpContext for Context {
     }
 
     fn on_http_response_headers(&mut self, _: usize, last: bool) -> Action {
-        self.watch(match host::headers(Map::Response) {
+        let input = match host::headers(Map::Response) {
             Ok(headers) => Input::Answered { headers, last },
             Err(_) => Input::Failed("the response's headers could not be read"),
-        })
+        };
+        let replied = self.feed(input, Moment::Asked);
+        pause(replied || self.stream.borrow().holds_answer_head())
     }
 
     fn on_http_response_body(&mut self, size: usize, last: bool) -> Action {
@@ -172,6 +174,10 @@ impl HttpContext for Context {
         self.shared.forget(self);
         self.shared.relieve();
     }
+}
+
+fn pause(holds: bool) -> Action {
+    if holds { Action::Pause } else { Action::Continue }
 }
 
 fn header_status(headers: usize, map: Map) -> Option<u16> {

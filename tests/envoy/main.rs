@@ -5,6 +5,7 @@
 mod agents;
 mod binding;
 mod bodies;
+mod early;
 mod native;
 mod outage;
 mod revocation;

@@ -26,6 +26,7 @@ pub struct Setup {
     name: String,
     issuer: Value,
     server: Vec<(&'static str, Value)>,
+    top: Vec<(&'static str, Value)>,
     edits: Vec<Edit>,
 }
 
@@ -37,7 +38,7 @@ impl Setup {
     pub fn new(name: &str) -> Self {
         let jwks = Issuer::new(CORP).jwks();
         let issuer = json!({ "issuer": CORP, "jwks": jwks, "algorithms": ["ES256", "RS256", "EdDSA"] });
-        Self { name: name.to_owned(), issuer, server: Vec::new(), edits: Vec::new() }
+        Self { name: name.to_owned(), issuer, server: Vec::new(), top: Vec::new(), edits: Vec::new() }
     }
 
     /// Sets a member of the foreign issuer.
@@ -49,6 +50,12 @@ impl Setup {
     /// Sets a member of the server.
     pub fn server(mut self, name: &'static str, value: Value) -> Self {
         self.server.push((name, value));
+        self
+    }
+
+    /// Sets a member of the policy itself.
+    pub fn top(mut self, name: &'static str, value: Value) -> Self {
+        self.top.push((name, value));
         self
     }
 
@@ -71,12 +78,12 @@ impl Setup {
 
     /// Starts it; `None` where there is no Envoy.
     pub async fn open(self) -> Option<Scene> {
-        let Self { name, issuer, server, edits } = self;
+        let Self { name, issuer, server, top, edits } = self;
         if !envoy::available(&name) {
             return None;
         }
         let stack = Stack::builder(&fresh(&format!("envoy-{name}"))).ports(Ports::free());
-        let stack = stack.policy(move |text| trusting(&text, issuer, server));
+        let stack = stack.policy(move |text| trusting(&text, issuer, server, top));
         let stack = stack.envoy(move |config| edits.into_iter().for_each(|edit| edit(config))).start().await;
         Some(Scene { stack, issuer: Issuer::new(CORP).at_now() })
     }
@@ -214,11 +221,12 @@ pub fn headers(tool: &str) -> [(&str, &str); 5] {
 }
 
 /// The demo's policy with another issuer, and with these members of the server.
-fn trusting(text: &str, issuer: Value, server: Vec<(&'static str, Value)>) -> String {
+fn trusting(text: &str, issuer: Value, server: Vec<(&'static str, Value)>, top: Vec<(&'static str, Value)>) -> String {
     let mut policy: Value = serde_saphyr::from_str(text).expect("the demo's policy is YAML");
     policy["issuers"]["corp"] = issuer;
     policy["servers"]["crm"]["issuers"] = json!(["accredit", "corp"]);
     server.into_iter().for_each(|(name, value)| policy["servers"]["crm"][name] = value);
+    top.into_iter().for_each(|(name, value)| policy[name] = value);
     policy.to_string()
 }
 

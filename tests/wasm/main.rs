@@ -10,6 +10,7 @@ mod chain;
 mod chaos;
 mod condition;
 mod config;
+mod early;
 mod host;
 mod keys;
 mod listing;

@@ -3,7 +3,7 @@
 //! The proxy is authenticated but not believed: the token is proved again, the same policy decides again, and the
 //! intent is on the disk before anything is minted.
 
-use accredit_policy::decide::{Facts, Permit, decide};
+use accredit_policy::decide::{Facts, Permit, View, decide};
 use accredit_policy::policy::Server;
 use accredit_policy::sender::Bound;
 use accredit_policy::token::{Outcome, Verified, hex};
@@ -103,7 +103,7 @@ async fn judge(app: &App, form: &Form, call: &ToolCall, record: &mut Record) -> 
     // Only the proxy has seen the other end of the agent's connection.
     let bound = Bound::vouched(verified.clone());
     // Arguments and the request are known to the proxy only, which has judged what depends on them.
-    let facts = Facts { token: &token, request: None };
+    let facts = Facts { token: &token, view: View::Told };
     let permit = decide(server, &bound, &call.call(), &facts).map_err(|denial| Refused {
         reason: denial.reason.name(),
         error: ApiError::new(Code::AccessDenied, "the policy does not permit this call").because(denial.note),

@@ -37,9 +37,28 @@ impl Permit {
 pub struct Facts<'a> {
     /// The agent's token, whose claims conditions can ask for.
     pub token: &'a Secret,
-    /// How the call came in: method, host, path and source. Who was not there does not know, nor the arguments, and leaves
-    /// open what depends on either.
-    pub request: Option<[&'a str; 4]>,
+    /// How much of the call is there.
+    pub view: View<'a>,
+}
+
+/// How much of a call is there to be judged. What depends on the rest is left open.
+#[derive(Clone, Copy, Debug)]
+pub enum View<'a> {
+    /// All of it, with how it came in: method, host, path and source.
+    Whole([&'a str; 4]),
+    /// The same without the arguments, which are to come.
+    Head([&'a str; 4]),
+    /// What it is about, and no more: it came in elsewhere, and was judged there.
+    Told,
+}
+
+impl<'a> View<'a> {
+    fn request(self) -> Option<[&'a str; 4]> {
+        match self {
+            Self::Whole(request) | Self::Head(request) => Some(request),
+            Self::Told => None,
+        }
+    }
 }
 
 /// Judges `call` on `server` for the principal of `bound`. What no rule permits is denied.
@@ -124,12 +143,11 @@ impl Judge<'_> {
 
     fn condition(&self, rule: &Rule, call: &Call<'_>) -> Result<(), Denial> {
         let Some(condition) = &rule.condition else { return Ok(()) };
-        let args = condition.asks(Variable::Args).then(|| arguments(call)).transpose()?;
-        let known = args.as_ref().filter(|_| self.facts.request.is_some());
-        match self.judge(condition, known)? {
+        let whole = matches!(self.facts.view, View::Whole(_));
+        let args = (whole && condition.asks(Variable::Args)).then(|| arguments(call)).transpose()?;
+        match self.judge(condition, args.as_ref())? {
             Verdict::Holds => Ok(()),
-            // Only who was not there may leave something open.
-            Verdict::Open if self.facts.request.is_none() => Ok(()),
+            Verdict::Open if !whole => Ok(()),
             Verdict::Open | Verdict::Fails => Err(Denial::new(Reason::ConditionFalse, "`when` does not hold")),
         }
     }
@@ -151,7 +169,7 @@ impl Judge<'_> {
             agent: &claims.agent,
             subject: &claims.subject,
             chain: &chain,
-            request: self.facts.request,
+            request: self.facts.view.request(),
         };
         condition.judge(&scene).map_err(|fault| Denial::new(Reason::ConditionError, format!("`when` {fault}")))
     }
@@ -196,7 +214,7 @@ mod tests {
         };
         let bound = Bound::vouched(verified);
         let call = Call { id: None, method: method.into(), target, era: Era::Legacy, arguments: None };
-        decide(server, &bound, &call, &Facts { token: &token, request: Some([""; 4]) })
+        decide(server, &bound, &call, &Facts { token: &token, view: View::Whole([""; 4]) })
             .map(|permit| permit.scopes().to_string())
             .map_err(|denial| denial.reason)
     }

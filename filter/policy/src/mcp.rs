@@ -41,6 +41,32 @@ impl<'a> Call<'a> {
         Self::judge(headers, message).map_err(|flaw| flaw.of(id))
     }
 
+    /// Reads what the headers of a POST say is in its body, which [`read`](Self::read) will find to be so or refuse.
+    ///
+    /// Only the modern era repeats the body, and only the name of what is asked for.
+    pub fn early(headers: &'a Headers) -> Result<Self, Flaw> {
+        if headers.sole("mcp-protocol-version") != Sole::One(MODERN) {
+            let note = "only requests of 2026-07-28 can be judged by their headers";
+            return Err(Flaw::new(Reason::VersionUnsupported, note));
+        }
+        let Sole::One(method) = headers.sole("mcp-method") else {
+            return Err(Flaw::mismatch("`Mcp-Method` cannot be read"));
+        };
+        let name = match headers.sole("mcp-name") {
+            Sole::Absent => None,
+            Sole::One(text) => Some(plain(text).ok_or_else(|| Flaw::mismatch("`Mcp-Name` cannot be read"))?),
+            Sole::Broken => return Err(Flaw::mismatch("`Mcp-Name` cannot be read")),
+        };
+        let name = name.map(Cow::Owned);
+        let params = match method {
+            "resources/read" => Params { uri: name, ..Params::default() },
+            "tasks/get" | "tasks/update" | "tasks/cancel" => Params { task: name, ..Params::default() },
+            _ => Params { name, ..Params::default() },
+        };
+        let target = target(method, params)?;
+        Ok(Self { id: None, method: method.into(), target, era: Era::Modern, arguments: None })
+    }
+
     /// Reads a GET or DELETE: both belong to sessions, which only the legacy era has.
     pub fn session(method: &'a str, headers: &Headers) -> Result<Self, Flaw> {
         match era(headers, None)? {

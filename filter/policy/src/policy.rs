@@ -28,6 +28,17 @@ pub struct Policy {
     pub audit: Audit,
     /// Whether Envoy's access log is shown who called what.
     pub access_log: bool,
+    /// When a call is decided.
+    pub body: Body,
+}
+
+/// When a call is decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// With its body there, while its headers are held.
+    Hold,
+    /// By its headers, which then go upstream; the body follows if it says the same. For hosts that cannot hold headers.
+    EarlyHeaders,
 }
 
 impl Policy {

@@ -10,6 +10,8 @@
 
 mod admit;
 mod answer;
+mod body;
+mod early;
 mod effect;
 mod end;
 mod gate;
@@ -23,7 +25,7 @@ pub use gate::Gate;
 pub use input::Input;
 
 use crate::call::{Call, Flaw};
-use crate::decide::{Facts, Permit, decide};
+use crate::decide::{Facts, Permit, View, decide};
 use crate::denial::{Denial, Reason};
 use crate::headers::Headers;
 use crate::mcp::Era;
@@ -38,6 +40,8 @@ use crate::token::Verified;
 use crate::wire::audit::Record;
 use crate::wire::exchange::{self, Response, ToolCall};
 use answer::{Onward, Shape, Viewer};
+use body::{complete, grow};
+use early::{Ahead, early};
 use request::Request;
 use shadow::Shade;
 use story::Story;
@@ -60,6 +64,7 @@ enum State {
     Claiming(Held, Pending),
     Reading(Held, Bound),
     Minting(Held, Permit, Era, Onward),
+    Early(Box<Ahead>),
     Forwarded(Onward),
     Showing(Box<Viewer>, Shape),
     /// The client has had a part of an answer of which it may have no more.
@@ -75,6 +80,8 @@ struct Held {
     scheme: Scheme,
     token: Secret,
     source: String,
+    /// Set while a request is decided by its headers.
+    ahead: Option<Bound>,
     since: Time,
     size: usize,
     complete: bool,
@@ -84,7 +91,9 @@ impl Held {
     /// What conditions can ask for.
     fn facts(&self) -> Facts<'_> {
         let Request { method, host, path, .. } = &self.request;
-        Facts { token: &self.token, request: Some([method, host, path, &self.source]) }
+        let request = [method.as_str(), host, path, &self.source];
+        let view = if self.ahead.is_some() { View::Head(request) } else { View::Whole(request) };
+        Facts { token: &self.token, view }
     }
 }
 
@@ -109,6 +118,11 @@ impl Stream {
         matches!(self.state, State::Showing(..) | State::Cut)
     }
 
+    /// Whether the answer's headers must not move.
+    pub fn holds_answer_head(&self) -> bool {
+        matches!(&self.state, State::Showing(viewer, Shape::Whole(_)) if viewer.holds())
+    }
+
     /// Whether the answer must not move: it is not whole yet.
     pub fn holds_answer(&self) -> bool {
         matches!(self.state, State::Showing(_, Shape::Whole(_)))
@@ -128,11 +142,13 @@ impl Stream {
             (State::Proving(held), Input::KeysSettled) => self.prove(held, gate, now),
             (State::Binding(held, verified), Input::Peer(peer)) => self.bind(held, verified, &peer, gate, now),
             (State::Claiming(held, pending), Input::Claimed(claim)) => self.claim(held, pending, claim, gate),
+            (state, Input::Grown { .. } | Input::Trailers) if early(gate) && state.waits() => self.hurried(),
             (state, Input::Grown { size, last }) => grow(state, size, last, gate),
             (state, Input::Trailers) => Ok(complete(state)),
             (State::Reading(held, bound), Input::Body(body)) => self.judge(held, &bound, body, gate),
+            (State::Early(ahead), Input::Body(body)) => self.follow(*ahead, body, gate),
             (State::Minting(held, permit, era, onward), Input::Minted(response)) => {
-                self.mint(held, &permit, (era, onward), &response, now)
+                self.mint(held, permit, (era, onward), &response, now)
             }
             (State::Forwarded(onward), Input::Answered { headers, last }) => {
                 self.answered(onward, &headers, last, gate)
@@ -195,7 +211,7 @@ impl Stream {
             return self.refuse(denial, Some(&server));
         }
         let source = String::new();
-        let held = Held { request, server, scheme, token, source, since: now, size: 0, complete: last };
+        let held = Held { request, server, scheme, token, source, ahead: None, since: now, size: 0, complete: last };
         self.prove(held, gate, now)
     }
 
@@ -224,7 +240,7 @@ impl Stream {
         }
         let viewer = Viewer::of(call, &held, server, bound);
         let Some(credential) = permit.credential() else {
-            return Ok(self.forward(&held, &permit, (call.era, Onward { credential: false, viewer }), Vec::new()));
+            return Ok(self.forward(held, permit, (call.era, Onward { credential: false, viewer }), Vec::new()));
         };
         self.story.credential(credential);
         let ask = ToolCall {
@@ -248,7 +264,7 @@ impl Stream {
     fn mint(
         &mut self,
         held: Held,
-        permit: &Permit,
+        permit: Permit,
         (era, onward): (Era, Onward),
         response: &Response<'_>,
         now: Time,
@@ -256,7 +272,7 @@ impl Stream {
         match exchange::read(response) {
             Ok(credential) => {
                 self.story.leased(&credential, now);
-                Ok(self.forward(&held, permit, (era, onward), credential.headers))
+                Ok(self.forward(held, permit, (era, onward), credential.headers))
             }
             Err(why) => {
                 let reason = match why {
@@ -272,13 +288,13 @@ impl Stream {
     /// Lets the request go. The permit is the proof that it may.
     fn forward(
         &mut self,
-        held: &Held,
-        _: &Permit,
+        mut held: Held,
+        permit: Permit,
         (era, onward): (Era, Onward),
         set: Vec<(String, Secret)>,
     ) -> (State, Vec<Effect>) {
         self.story.permitted();
-        self.shade = None;
+        self.shade.as_mut().into_iter().for_each(Shade::gone);
         let mut remove = held.request.private(era);
         // A client must not be able to add a second line to a header the credential travels in.
         remove.extend(set.iter().map(|(name, _)| name.clone()));
@@ -286,58 +302,36 @@ impl Stream {
         if onward.viewer.is_some() && held.request.headers.has("accept-encoding") {
             remove.push("accept-encoding".to_owned());
         }
-        let count = Effect::Count(held.server.clone(), "permit");
-        (State::Forwarded(onward), vec![count, Effect::Forward(Edits { remove, set })])
-    }
-}
-
-/// Notes how large the body has become.
-fn grow(mut state: State, size: usize, last: bool, gate: &Gate) -> Step {
-    let Some(held) = state.held() else {
-        return Ok((state, Vec::new()));
-    };
-    held.size = size;
-    let limit = server(&gate.policy, held)?.limits.request;
-    if size > limit {
-        let denial = Denial::new(Reason::RequestTooLarge, format!("the body is larger than {limit} bytes"));
-        return Err(refused(denial, &held.server));
-    }
-    match last {
-        true => Ok(complete(state)),
-        false => Ok((state, Vec::new())),
-    }
-}
-
-/// Notes that the body has ended, and asks for it where it is waited for.
-fn complete(mut state: State) -> (State, Vec<Effect>) {
-    if let Some(held) = state.held() {
-        held.complete = true;
-    }
-    match state {
-        State::Reading(held, bound) => wait(held, bound),
-        state => (state, Vec::new()),
+        let effects = vec![Effect::Count(held.server.clone(), "permit"), Effect::Forward(Edits { remove, set })];
+        match held.ahead.take() {
+            Some(bound) => (State::Early(Ahead::new(held, bound, permit, onward)), effects),
+            None => {
+                self.shade = None;
+                (State::Forwarded(onward), effects)
+            }
+        }
     }
 }
 
 impl State {
+    /// Whether the headers are held.
+    fn waits(&self) -> bool {
+        matches!(
+            self,
+            Self::Proving(_) | Self::Binding(..) | Self::Claiming(..) | Self::Reading(..) | Self::Minting(..)
+        )
+    }
+
     /// The request, while its body is still to be judged.
     fn held(&mut self) -> Option<&mut Held> {
         match self {
             Self::Proving(held) | Self::Binding(held, _) | Self::Claiming(held, _) | Self::Reading(held, _) => {
                 Some(held)
             }
+            Self::Early(ahead) => Some(ahead.held()),
             Self::Opened | Self::Minting(..) | Self::Forwarded(_) | Self::Showing(..) | Self::Cut | Self::Ended => None,
         }
     }
-}
-
-/// Waits for the rest of the body, or asks for it when it is complete.
-fn wait(held: Held, bound: Bound) -> (State, Vec<Effect>) {
-    let effects = match held.complete {
-        true => vec![Effect::ReadBody(held.size)],
-        false => Vec::new(),
-    };
-    (State::Reading(held, bound), effects)
 }
 
 /// The document that describes a resource, if that is what is asked for.

@@ -11,13 +11,13 @@ use super::field::{Field, Kind, each, entries, refuse_unknown};
 use super::raw;
 use super::unit::{Size, Span};
 use crate::pattern::Pattern;
-use crate::policy::{Audit, Broker, Client, Issuer, Policy, Resource, Server, WhenUnreachable};
+use crate::policy::{Audit, Body, Broker, Client, Issuer, Policy, Resource, Server, WhenUnreachable};
 use crate::scope::{Scope, Scopes};
 use crate::token::svid;
 
 /// Checks a whole file.
 pub fn file(raw: raw::File, digest: String, report: &mut Report) -> Option<Policy> {
-    let raw::File { version, issuers, broker, servers, audit, access_log, unknown } = raw;
+    let raw::File { version, issuers, broker, servers, audit, access_log, body, unknown } = raw;
     let root = Path::root();
     refuse_unknown(&unknown, raw::File::FIELDS, &root, report);
     if let Some(other) = version.required(&root.at("version"), report).filter(|version| *version != 1) {
@@ -36,7 +36,19 @@ pub fn file(raw: raw::File, digest: String, report: &mut Report) -> Option<Polic
     same_issuer(&issuers, &root.at("issuers"), report);
     let audit = self::audit(audit.optional(&root.at("audit"), report).unwrap_or_default(), &root.at("audit"), report);
     let access_log = access_log.optional(&root.at("access_log"), report).unwrap_or(true);
-    Some(Policy { digest, issuers, servers, broker: broker?, audit, access_log })
+    let body = self::body(body, &root.at("body"), report);
+    Some(Policy { digest, issuers, servers, broker: broker?, audit, access_log, body })
+}
+
+fn body(field: Field<String>, path: &Path, report: &mut Report) -> Body {
+    match field.optional(path, report).as_deref() {
+        None | Some("hold") => Body::Hold,
+        Some("early_headers") => Body::EarlyHeaders,
+        Some(other) => {
+            report.add(path, format!("`{other}`"), "`hold` or `early_headers`");
+            Body::Hold
+        }
+    }
 }
 
 /// Checks each entry of a required map; a wrong one stays as `None`, so that references to it are no second error.

@@ -26,6 +26,9 @@ object! {
         pub audit: Audit,
         /// Shows agent, tool and decision to Envoy's access log; `true` unless given.
         pub access_log: bool,
+        /// When calls are decided: `hold` for their body, or `early_headers` on hosts that cannot hold headers, where only
+        /// requests of revision 2026-07-28 can be judged; `hold` unless given.
+        pub body: String,
     }
 }
 

@@ -1,6 +1,8 @@
 //! From a request's token to the one who may send it: proof, then binding.
 
-use super::{Effect, Gate, Held, State, Step, Stream, flawed, refused, server, wait};
+use super::body::wait;
+use super::early::early;
+use super::{Effect, Gate, Held, State, Step, Stream, flawed, refused, server};
 use crate::call::Call;
 use crate::denial::{Denial, Reason};
 use crate::replay::Claim;
@@ -60,11 +62,15 @@ impl Stream {
         match method.as_str() {
             "POST" => {
                 held.request.plain_json().map_err(|denial| refused(denial, &held.server))?;
-                Ok(wait(held, bound))
+                if early(gate) { self.early(held, bound, gate) } else { Ok(wait(held, bound)) }
             }
             "GET" | "DELETE" if !held.complete || held.size > 0 => {
                 let denial = Denial::new(Reason::RequestMalformed, "a `GET` or `DELETE` has a body");
                 self.refuse(denial, Some(&held.server))
+            }
+            "GET" | "DELETE" if early(gate) => {
+                let note = "sessions of the legacy era cannot be judged by their headers";
+                self.refuse(Denial::new(Reason::VersionUnsupported, note), Some(&held.server))
             }
             "GET" | "DELETE" => {
                 let call = Call::session(&method, &held.request.headers).map_err(|flaw| flawed(flaw, &held.server))?;

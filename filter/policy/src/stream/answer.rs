@@ -3,7 +3,7 @@
 use super::{Edits, Effect, Gate, Held, State, Step, Stream};
 use crate::call::{Call, Target};
 use crate::catalogue::{self, Events, Flaw, Keep};
-use crate::decide::{Facts, shows};
+use crate::decide::{Facts, View, shows};
 use crate::denial::{Denial, Reason};
 use crate::headers::{Headers, Sole};
 use crate::mcp::Era;
@@ -32,6 +32,14 @@ pub(super) struct Viewer {
     keep: Keep,
     token: Secret,
     request: [String; 4],
+    /// Whether the answer's headers can be held until its body is there.
+    holds: bool,
+}
+
+impl Viewer {
+    pub(super) fn holds(&self) -> bool {
+        self.holds
+    }
 }
 
 impl Viewer {
@@ -42,8 +50,16 @@ impl Viewer {
         let keep = if call.era == Era::Modern { Keep::Privately(KEEP) } else { Keep::AsSaid };
         let lists = server.mode == Mode::Enforce && (resumed || matches!(call.target, Target::List(_)));
         lists.then(|| {
+            let holds = held.ahead.is_none();
             let request = [&request.method, &request.host, &request.path, source].map(String::clone);
-            Box::new(Self { server: server.name.clone(), bound: bound.clone(), keep, token: token.clone(), request })
+            Box::new(Self {
+                server: server.name.clone(),
+                bound: bound.clone(),
+                keep,
+                token: token.clone(),
+                request,
+                holds,
+            })
         })
     }
 }
@@ -119,7 +135,7 @@ impl Stream {
         let Some(server) = gate.policy.server(&viewer.server) else {
             return self.unfit(Flaw("the server left the policy"));
         };
-        let facts = Facts { token: &viewer.token, request: Some(viewer.request.each_ref().map(String::as_str)) };
+        let facts = Facts { token: &viewer.token, view: View::Whole(viewer.request.each_ref().map(String::as_str)) };
         let mut shown = |listing, name: &str| shows(server, &viewer.bound, listing, name, &facts);
         let narrowed = match (shape, bytes) {
             (Shape::Whole(size), Some(bytes)) if bytes.len() == size => {

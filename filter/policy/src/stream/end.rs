@@ -42,6 +42,7 @@ impl Stream {
         match state {
             State::Opened | State::Cut | State::Ended => {}
             State::Forwarded(_) | State::Showing(..) => self.story.ended(bytes, gate, now),
+            State::Early(_) => self.story.ended(bytes, gate, now),
             State::Proving(_) | State::Binding(..) | State::Claiming(..) | State::Reading(..) | State::Minting(..) => {
                 let denial = Denial::new(Reason::ClientGone, "the client went away");
                 self.story.denied(&denial, gate, now);

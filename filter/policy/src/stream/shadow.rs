@@ -14,6 +14,8 @@ use crate::policy::{Mode, Server};
 pub(super) struct Shade {
     mode: Mode,
     remove: Vec<String>,
+    /// Whether the headers have gone upstream already.
+    gone: bool,
 }
 
 impl Shade {
@@ -21,7 +23,12 @@ impl Shade {
     pub(super) fn of(server: &Server, request: &Request) -> Option<Self> {
         let rules = server.rules().any(|rule| rule.mode != Mode::Enforce);
         let any = rules || server.mode != Mode::Enforce;
-        any.then(|| Self { mode: server.mode, remove: request.private(Era::Modern) })
+        any.then(|| Self { mode: server.mode, remove: request.private(Era::Modern), gone: false })
+    }
+
+    /// Notes that the headers go upstream now.
+    pub(super) fn gone(&mut self) {
+        self.gone = true;
     }
 
     /// Whether the policy has this denial told only, of a request whose token was `proved` or was not.
@@ -51,9 +58,10 @@ impl Stream {
         self.story.overlooked(&denial);
         let server = self.record().server.clone().unwrap_or_default();
         let line = format!("{} {}: {}; let through, as in shadow", denial.reason, self.record().id, denial.note);
-        let edits = Edits { remove: shade.remove, set: Vec::new() };
-        let effects =
-            vec![Effect::Log(Severity::Caller, line), Effect::Count(server, "shadow"), Effect::Forward(edits)];
+        let mut effects = vec![Effect::Log(Severity::Caller, line), Effect::Count(server, "shadow")];
+        if !shade.gone {
+            effects.push(Effect::Forward(Edits { remove: shade.remove, set: Vec::new() }));
+        }
         (State::Forwarded(Onward::default()), effects)
     }
 }

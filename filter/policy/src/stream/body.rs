@@ -1,0 +1,46 @@
+//! How a body comes together.
+
+use super::{Effect, Gate, Held, State, Step, refused, server};
+use crate::denial::{Denial, Reason};
+use crate::sender::Bound;
+
+/// Notes how large the body has become.
+pub(super) fn grow(mut state: State, size: usize, last: bool, gate: &Gate) -> Step {
+    let Some(held) = state.held() else {
+        return Ok((state, Vec::new()));
+    };
+    held.size = size;
+    let limit = server(&gate.policy, held)?.limits.request;
+    if size > limit {
+        let denial = Denial::new(Reason::RequestTooLarge, format!("the body is larger than {limit} bytes"));
+        return Err(refused(denial, &held.server));
+    }
+    match last {
+        true => Ok(complete(state)),
+        false => Ok((state, Vec::new())),
+    }
+}
+
+/// Notes that the body has ended, and asks for it where it is waited for.
+pub(super) fn complete(mut state: State) -> (State, Vec<Effect>) {
+    if let Some(held) = state.held() {
+        held.complete = true;
+    }
+    match state {
+        State::Reading(held, bound) => wait(held, bound),
+        State::Early(mut ahead) => {
+            let size = ahead.held().size;
+            (State::Early(ahead), vec![Effect::ReadBody(size)])
+        }
+        state => (state, Vec::new()),
+    }
+}
+
+/// Waits for the rest of the body, or asks for it when it is complete.
+pub(super) fn wait(held: Held, bound: Bound) -> (State, Vec<Effect>) {
+    let effects = match held.complete {
+        true => vec![Effect::ReadBody(held.size)],
+        false => Vec::new(),
+    };
+    (State::Reading(held, bound), effects)
+}
