@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use harness::Issuer;
 use harness::agent::{Agent, Credentials};
 use harness::stack::{Ports, Stack};
 use harness::tools::log::Event;
@@ -28,7 +29,7 @@ async fn main() -> Told {
     Stack::stop_detached(&dir);
     std::fs::remove_dir_all(&dir).ok();
     step("start broker, tool server and Envoy");
-    let stack = Stack::start(&dir, Ports::default()).await;
+    let stack = Stack::builder(&dir).ports(Ports::default()).policy(|text| trusting(&text)).start().await;
     for (name, url) in stack.env().iter().filter(|(name, _)| name.ends_with("_URL") && name != "CONSOLE_URL") {
         println!("{name:<16}{url}");
     }
@@ -45,12 +46,13 @@ async fn tell(stack: &Stack) -> Told {
     let url = stack.mcp();
 
     step("the agent asks the broker for a token with the scope `crm:read`");
-    let token = token(&stack.agent(), &url).await?;
+    let token = token(&stack.agent(), "crm:read", &url).await?;
     println!("{}", claims(&token));
 
     step("the agent calls `crm_lookup` through Envoy, with a stock MCP client");
     let agent = Agent::connect(&url, &token).await?;
     println!("protocol {}", agent.revision());
+    println!("tools it is shown: {}", agent.tools().await?.join(", "));
     println!("{}", agent.call("crm_lookup", json!({ "id": "1001" })).await?);
 
     step("what the tool server received: a credential of the broker's for this call, not the agent's token");
@@ -61,13 +63,30 @@ async fn tell(stack: &Stack) -> Told {
     }
 
     step("the agent calls `crm_delete`, which needs a scope it does not hold");
-    print(&call(stack, &token, "crm_delete").await?);
+    print(&call(stack, &token, "crm_delete", json!({ "id": "1001" })).await?);
+
+    step(
+        "with a token for `crm:write` it changes three fields at once, where the policy says `size(args.fields) <= 2`",
+    );
+    let writer = self::token(&stack.agent(), "crm:read crm:write", &url).await?;
+    let fields = json!({ "tier": "gold", "phone": "1", "street": "2" });
+    print(&call(stack, &writer, "crm_update", json!({ "id": "1001", "fields": fields })).await?);
+
+    step("an agent calls `crm_lookup` for alice, to whom a planner has handed the task on");
+    let foreign = Issuer::new(CORP).at_now().token().audience(&url).scope("crm:read");
+    let handed = foreign.agent("scout").claim("sub", "alice").actors(&["scout", "planner"]).sign();
+    println!("{}", claims(&handed));
+    let scout = Agent::connect(&url, &handed).await?;
+    println!("{}", scout.call("crm_lookup", json!({ "id": "1002" })).await?);
+
+    step("the agent asks for `logging/setLevel`, whose rule is in shadow mode: it goes on, and the audit tells");
+    print(&post(stack, &token, "logging/setLevel", None, json!({ "level": "debug" })).await?);
 
     step("an agent calls `crm_lookup` with a token that has expired");
     let hasty = Credentials { id: "hasty-agent".into(), ..stack.agent() };
-    let expired = self::token(&hasty, &url).await?;
+    let expired = self::token(&hasty, "crm:read", &url).await?;
     sleep(Duration::from_millis(3100)).await;
-    print(&call(stack, &expired, "crm_lookup").await?);
+    print(&call(stack, &expired, "crm_lookup", json!({ "id": "1001" })).await?);
 
     step("nothing that was refused has run: what the tool server executed");
     for event in stack.events() {
@@ -89,8 +108,21 @@ fn step(text: &str) {
     println!("\n\x1b[1m── {text}\x1b[0m");
 }
 
-async fn token(agent: &Credentials, resource: &str) -> Result<String, Box<dyn Error>> {
-    let token = agent.token("crm:read", resource).await;
+/// The issuer of the delegated token, which the policy of the demo trusts besides the broker.
+const CORP: &str = "https://idp.example.test";
+
+/// The shipped policy with one more issuer, whose keys stand in it.
+fn trusting(text: &str) -> String {
+    let mut policy: Value = serde_saphyr::from_str(text).expect("the shipped policy is YAML");
+    let jwks = Issuer::new(CORP).jwks();
+    policy["issuers"]["corp"] = json!({ "issuer": CORP, "jwks": jwks, "algorithms": ["ES256"] });
+    policy["servers"]["crm"]["issuers"] = json!(["accredit", "corp"]);
+    policy["servers"]["crm"]["delegation"] = json!({ "max_depth": 2, "actors": ["scout", "planner"] });
+    policy.to_string()
+}
+
+async fn token(agent: &Credentials, scope: &str, resource: &str) -> Result<String, Box<dyn Error>> {
+    let token = agent.token(scope, resource).await;
     token.map_err(|refused| format!("no token: {} {}", refused.status, refused.body).into())
 }
 
@@ -115,16 +147,33 @@ fn received(stack: &Stack) -> Result<Value, Box<dyn Error>> {
 }
 
 /// A call as raw HTTP, to show the whole answer.
-async fn call(stack: &Stack, token: &str, tool: &str) -> Result<Reply, Box<dyn Error>> {
-    let body = json!({
-        "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": tool, "arguments": { "id": "1001" } },
+async fn call(stack: &Stack, token: &str, tool: &str, arguments: Value) -> Result<Reply, Box<dyn Error>> {
+    let params = json!({ "name": tool, "arguments": arguments });
+    post(stack, token, "tools/call", Some(tool), params).await
+}
+
+/// A request of revision 2026-07-28, whose headers repeat its body.
+async fn post(
+    stack: &Stack,
+    token: &str,
+    method: &str,
+    name: Option<&str>,
+    mut params: Value,
+) -> Result<Reply, Box<dyn Error>> {
+    params["_meta"] = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
     });
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
     let address = stack.ports.gateway().replace("http://", "");
     let post = Post::new("/crm/mcp", &address)
         .header("authorization", format!("Bearer {token}"))
         .header("content-type", "application/json")
         .header("accept", "application/json, text/event-stream")
-        .body(body.to_string().as_bytes());
+        .header("mcp-protocol-version", "2026-07-28")
+        .header("mcp-method", method);
+    let post = name.into_iter().fold(post, |post, name| post.header("mcp-name", name));
+    let post = post.body(body.to_string().as_bytes());
     let closed = |closed| format!("{closed:?}");
     let mut connection = One::connect(&address).await.map_err(closed)?;
     Ok(connection.exchange(&[post]).await.map_err(closed)?)
@@ -152,19 +201,30 @@ async fn audit(stack: &Stack) -> Told {
         }
         sleep(Duration::from_millis(100)).await;
     }
-    println!("{:<9}{:<9}{:<15}{:<13}{:<12}{:<12}credential", "kind", "decision", "reason", "agent", "method", "tool");
+    let columns = ["kind", "decision", "reason", "agent", "for", "through", "method", "tool", "credential"];
+    line(&columns.map(str::to_owned));
     for record in &records {
         let text = |pointer| record.pointer(pointer).and_then(Value::as_str).unwrap_or("-");
-        let (kind, decision, reason) = (text("/kind"), text("/decision"), text("/reason"));
-        let (agent, method, tool) = (text("/agent/id"), text("/method"), text("/tool"));
-        let lease = text("/credential/lease");
-        println!("{kind:<9}{decision:<9}{reason:<15}{agent:<13}{method:<12.11}{tool:<12}{lease}");
+        let shadow = if record["shadow"] == true { "shadow" } else { text("/decision") };
+        let chain = record["chain"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let chain = Some(chain.collect::<Vec<_>>().join(" < ")).filter(|chain| !chain.is_empty());
+        let (kind, reason, agent, subject) = (text("/kind"), text("/reason"), text("/agent/id"), text("/subject"));
+        let (method, tool, lease) = (text("/method"), text("/tool"), text("/credential/lease"));
+        let chain = chain.as_deref().unwrap_or("-");
+        line(&[kind, shadow, reason, agent, subject, chain, method, tool, lease].map(str::to_owned));
     }
     let told = |reason| records.iter().any(|record| record["reason"] == reason);
-    match told("token_expired") && told("scope_missing") {
+    let all = ["token_expired", "scope_missing", "condition_false"].into_iter().all(told);
+    let shadow = records.iter().any(|record| record["shadow"] == true);
+    match all && shadow {
         true => Ok(()),
-        false => Err("the audit does not hold both denials".into()),
+        false => Err("the audit does not hold every denial of the story".into()),
     }
+}
+
+/// One row of the audit.
+fn line([kind, decision, reason, agent, subject, chain, method, tool, lease]: &[String; 9]) {
+    println!("{kind:<9}{decision:<9}{reason:<16}{agent:<12}{subject:<12}{chain:<17}{method:<17}{tool:<12}{lease}");
 }
 
 fn write_env(dir: &Path, stack: &Stack) -> std::io::Result<()> {
