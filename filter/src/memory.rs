@@ -1,10 +1,11 @@
-//! What all workers of the process share: the proofs that were seen, and the key of the nonces.
+//! What all workers of the process share: the proofs that were seen, who started which task, and the key of the nonces.
 //!
 //! The host sets a key that is not there without asking, so two workers could both be first. All keys are therefore made
 //! by the first VM that is configured, Envoy's trial run on the main thread, before any worker takes requests.
 
 use accredit_policy::nonce::Nonce;
 use accredit_policy::replay::{self, Claim, Fresh};
+use accredit_policy::tasks::{self, Task};
 
 use crate::host::{self, HostError};
 
@@ -17,7 +18,8 @@ const NONCE: &str = "accredit.nonce";
 /// Makes the buckets that are not there yet.
 pub(crate) fn prepare() -> Result<(), HostError> {
     let absent = |bucket: &String| host::shared(bucket).is_none();
-    replay::buckets().filter(absent).try_for_each(|bucket| host::share(&bucket, &[], 0))
+    let buckets = replay::buckets().chain(tasks::buckets());
+    buckets.filter(absent).try_for_each(|bucket| host::share(&bucket, &[], 0))
 }
 
 /// Enters a proof into its bucket.
@@ -36,6 +38,23 @@ pub(crate) fn claim(fresh: &Fresh) -> Claim {
         }
     }
     Claim::Unknown
+}
+
+/// What a bucket holds.
+pub(crate) fn bucket(name: &str) -> Option<Vec<u8>> {
+    host::shared(name).map(|(bucket, _)| bucket)
+}
+
+/// Enters a task into its bucket, where that is possible.
+pub(crate) fn remember(task: &Task) {
+    let key = task.key().bucket();
+    for _ in 0..ATTEMPTS {
+        let Some((bucket, version)) = host::shared(&key) else { return };
+        let Some(entered) = task.enter(&bucket, host::now()) else { return };
+        if host::share(&key, &entered, version).is_ok() {
+            return;
+        }
+    }
 }
 
 /// The nonces of the process: of the key all workers share, or of a new one for all of them.

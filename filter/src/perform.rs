@@ -36,6 +36,15 @@ pub(crate) fn perform(effect: Effect, context: &Context, moment: Moment) -> Resu
             context.claimed(memory::claim(&fresh), moment);
             Ok(())
         }
+        Effect::Remember(task) => {
+            // Who cannot be remembered has no task; nobody else has it either.
+            memory::remember(&task);
+            Ok(())
+        }
+        Effect::Recall(buckets) => {
+            context.recalled(buckets.iter().map(|bucket| memory::bucket(bucket)).collect(), moment);
+            Ok(())
+        }
         Effect::Post(post) => {
             let token = host::post(&post);
             let token = token.map_err(|_| "the broker's cluster is not known (hint: check `broker.cluster`)")?;

@@ -72,6 +72,11 @@ impl Context {
         self.feed(Input::Peer(peer), moment);
     }
 
+    /// Hands over what is remembered of tasks.
+    pub(crate) fn recalled(&self, buckets: Vec<Option<Vec<u8>>>, moment: Moment) {
+        self.feed(Input::Recalled(buckets), moment);
+    }
+
     /// Hands over whether a proof was seen for the first time.
     pub(crate) fn claimed(&self, claim: Claim, moment: Moment) {
         self.feed(Input::Claimed(claim), moment);

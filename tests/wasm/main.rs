@@ -26,4 +26,5 @@ mod spiffe;
 mod status;
 mod strict;
 mod support;
+mod tasks;
 mod token;

@@ -64,7 +64,7 @@ fn what_its_section_does_not_name_is_denied() {
     denied(ask("resources/subscribe", json!({ "uri": "crm://secret" })), "scope_missing");
     let both = json!({ "notifications": { "resourceSubscriptions": ["crm://public/a", "crm://secret"] } });
     denied(ask("subscriptions/listen", both), "scope_missing");
-    denied(ask("subscriptions/listen", json!({ "notifications": { "taskIds": ["t"] } })), "method_unknown");
+    denied(ask("subscriptions/listen", json!({ "notifications": { "taskIds": ["t"] } })), "task_unknown");
     let secret = json!({ "ref": { "type": "ref/resource", "uri": "crm://secret" } });
     denied(ask("completion/complete", secret), "scope_missing");
     denied(ask("logging/SetLevel", json!({})), "method_unknown");

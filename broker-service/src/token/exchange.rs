@@ -103,7 +103,7 @@ async fn judge(app: &App, form: &Form, call: &ToolCall, record: &mut Record) -> 
     // Only the proxy has seen the other end of the agent's connection.
     let bound = Bound::vouched(verified.clone());
     // Arguments and the request are known to the proxy only, which has judged what depends on them.
-    let facts = Facts { token: &token, view: View::Told };
+    let facts = Facts { token: &token, view: View::Told, tasks: &[] };
     let permit = decide(server, &bound, &call.call(), &facts).map_err(|denial| Refused {
         reason: denial.reason.name(),
         error: ApiError::new(Code::AccessDenied, "the policy does not permit this call").because(denial.note),

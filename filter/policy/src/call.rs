@@ -22,6 +22,8 @@ pub struct Call<'a> {
     pub era: Era,
     /// The arguments as they stand in the body.
     pub arguments: Option<&'a str>,
+    /// Whether the answer may be a task.
+    pub tasks: bool,
 }
 
 impl Call<'_> {
@@ -53,6 +55,15 @@ pub enum Target<'a> {
 }
 
 impl Target<'_> {
+    /// The tasks it is about.
+    pub fn tasks(&self) -> &[Cow<'_, str>] {
+        match self {
+            Self::Task(id) => std::slice::from_ref(id),
+            Self::Subscription(_, tasks) => tasks,
+            _ => &[],
+        }
+    }
+
     /// The one thing it is about, for records and denials.
     pub fn object(&self) -> Option<&str> {
         match self {

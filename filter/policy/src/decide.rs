@@ -39,6 +39,8 @@ pub struct Facts<'a> {
     pub token: &'a Secret,
     /// How much of the call is there.
     pub view: View<'a>,
+    /// The tools that started the tasks it is about, in their order.
+    pub tasks: &'a [String],
 }
 
 /// How much of a call is there to be judged. What depends on the rest is left open.
@@ -77,10 +79,13 @@ pub fn decide(server: &Server, bound: &Bound, call: &Call<'_>, facts: &Facts<'_>
         Target::Tool(name) => sole(server.tools.find(name), name),
         Target::Prompt(name) => sole(server.prompts.find(name), name),
         Target::Resource(uri) => sole(server.resources.find_uri(uri), uri),
-        Target::Subscription(uris, tasks) if tasks.is_empty() => judge.all(server, call, uris),
-        Target::Subscription(..) | Target::Task(_) => {
-            Err(Denial::new(Reason::MethodUnknown, "tasks are not permitted"))
-        }
+        // A task is its starter's, and takes what the tool takes that it was started with.
+        Target::Task(_) => match facts.tasks {
+            [tool] => sole(server.tools.find(tool), tool),
+            _ => Err(Denial::new(Reason::TaskUnknown, "who started the task is not known")),
+        },
+        Target::Subscription(uris, tasks) if tasks.len() == facts.tasks.len() => judge.all(server, call, uris),
+        Target::Subscription(..) => Err(Denial::new(Reason::TaskUnknown, "who started the tasks is not known")),
         Target::Method => {
             let unknown = || Denial::new(Reason::MethodUnknown, "no rule for the method");
             server.methods.find(&call.method).ok_or_else(unknown).and_then(|rule| judge.grant(rule, call))
@@ -119,17 +124,16 @@ impl Judge<'_> {
         Ok(Permit { scopes: rule.scopes.clone(), credential: rule.credential.clone() })
     }
 
-    /// Several resources at once take the scopes of all.
+    /// Several resources and tasks at once take the scopes of all.
     fn all(&self, server: &Server, call: &Call<'_>, uris: &[impl AsRef<str>]) -> Result<Permit, Denial> {
         let mut scopes = Scopes::default();
         let find = |uri: &str| server.resources.find_uri(uri).ok_or_else(|| unknown(uri));
-        for uri in uris {
-            scopes.extend(&find(uri.as_ref())?.scopes);
-        }
+        let tool = |tool: &String| server.tools.find(tool).ok_or_else(|| unknown(tool));
+        let resources = uris.iter().map(|uri| find(uri.as_ref()));
+        let rules: Vec<_> = resources.chain(self.facts.tasks.iter().map(tool)).collect::<Result<_, _>>()?;
+        rules.iter().for_each(|rule| scopes.extend(&rule.scopes));
         self.covered(&scopes, None)?;
-        for uri in uris {
-            self.condition(find(uri.as_ref())?, call)?;
-        }
+        rules.iter().try_for_each(|rule| self.condition(rule, call))?;
         Ok(Permit { scopes, credential: None })
     }
 
@@ -143,7 +147,8 @@ impl Judge<'_> {
 
     fn condition(&self, rule: &Rule, call: &Call<'_>) -> Result<(), Denial> {
         let Some(condition) = &rule.condition else { return Ok(()) };
-        let whole = matches!(self.facts.view, View::Whole(_));
+        // The arguments of a task are those it was started with, which are not here any more.
+        let whole = matches!(self.facts.view, View::Whole(_)) && self.facts.tasks.is_empty();
         let args = (whole && condition.asks(Variable::Args)).then(|| arguments(call)).transpose()?;
         match self.judge(condition, args.as_ref())? {
             Verdict::Holds => Ok(()),
@@ -213,8 +218,8 @@ mod tests {
             panic!("the token is in order");
         };
         let bound = Bound::vouched(verified);
-        let call = Call { id: None, method: method.into(), target, era: Era::Legacy, arguments: None };
-        decide(server, &bound, &call, &Facts { token: &token, view: View::Whole([""; 4]) })
+        let call = Call { id: None, method: method.into(), target, era: Era::Legacy, arguments: None, tasks: false };
+        decide(server, &bound, &call, &Facts { token: &token, view: View::Whole([""; 4]), tasks: &[] })
             .map(|permit| permit.scopes().to_string())
             .map_err(|denial| denial.reason)
     }
@@ -238,7 +243,7 @@ mod tests {
             assert_eq!(denied(Target::Resource(name(other))), other != "r://a", "{other}");
         }
         assert_eq!(verdict(&server, "t", Target::Method), Err(Reason::MethodUnknown));
-        assert_eq!(verdict(&server, "tasks/get", Target::Task(name("t"))), Err(Reason::MethodUnknown));
+        assert_eq!(verdict(&server, "tasks/get", Target::Task(name("t"))), Err(Reason::TaskUnknown));
     }
 
     #[test]

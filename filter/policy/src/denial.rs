@@ -105,6 +105,8 @@ table! {
     ToolUnknown tool_unknown 403 Silent -31001 "the tool is not permitted";
     /// The method is not in the policy.
     MethodUnknown method_unknown 403 Silent -31001 "the method is not permitted";
+    /// Nobody knows the task, or another started it.
+    TaskUnknown task_unknown 403 Silent -31001 "no such task";
     /// The condition of the rule does not hold.
     ConditionFalse condition_false 403 Silent -31001 "the call is not permitted with these arguments";
     /// The condition of the rule has no result.
@@ -169,7 +171,7 @@ impl Reason {
 
     /// Whether it is about the call itself, and not about its token, its sender or the state of the proxy.
     pub fn is_of_the_call(self) -> bool {
-        let rules = matches!(self, Self::ScopeMissing | Self::ToolUnknown | Self::MethodUnknown);
+        let rules = matches!(self, Self::ScopeMissing | Self::ToolUnknown | Self::MethodUnknown | Self::TaskUnknown);
         let conditions = matches!(self, Self::ConditionFalse | Self::ConditionError);
         let chains = matches!(self, Self::ChainTooDeep | Self::ChainActor | Self::ChainLoop);
         let form = matches!(self, Self::RequestMalformed | Self::RequestUnparsable | Self::RequestTooLarge);

@@ -41,6 +41,7 @@ pub mod scope;
 pub mod secret;
 pub mod sender;
 pub mod stream;
+pub mod tasks;
 pub mod time;
 pub mod token;
 pub mod wire;

@@ -64,7 +64,7 @@ impl<'a> Call<'a> {
             _ => Params { name, ..Params::default() },
         };
         let target = target(method, params)?;
-        Ok(Self { id: None, method: method.into(), target, era: Era::Modern, arguments: None })
+        Ok(Self { id: None, method: method.into(), target, era: Era::Modern, arguments: None, tasks: false })
     }
 
     /// Reads a GET or DELETE: both belong to sessions, which only the legacy era has.
@@ -97,13 +97,13 @@ impl<'a> Call<'a> {
         if era == Era::Modern {
             agree(headers, &method, &params)?;
         }
-        let arguments = params.arguments;
+        let (arguments, tasks) = (params.arguments, params.tasks);
         let target = target(&method, params)?;
-        Ok(Self { id, method, target, era, arguments })
+        Ok(Self { id, method, target, era, arguments, tasks })
     }
 
     fn legacy(id: Option<&'a str>, method: &'a str) -> Self {
-        Self { id, method: method.into(), target: Target::Session, era: Era::Legacy, arguments: None }
+        Self { id, method: method.into(), target: Target::Session, era: Era::Legacy, arguments: None, tasks: false }
     }
 }
 

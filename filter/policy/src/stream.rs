@@ -19,6 +19,7 @@ mod input;
 mod request;
 mod shadow;
 mod story;
+mod task;
 
 pub use effect::{Edits, Effect, Post, Severity};
 pub use gate::Gate;
@@ -45,6 +46,7 @@ use early::{Ahead, early};
 use request::Request;
 use shadow::Shade;
 use story::Story;
+use task::{Recall, Starter};
 
 /// One request on its way.
 #[derive(Debug, Default)]
@@ -63,10 +65,13 @@ enum State {
     Binding(Held, Verified),
     Claiming(Held, Pending),
     Reading(Held, Bound),
+    Recalling(Box<Recall>),
     Minting(Held, Permit, Era, Onward),
     Early(Box<Ahead>),
     Forwarded(Onward),
     Showing(Box<Viewer>, Shape),
+    /// The answer streams past, and is looked into.
+    Watching(Box<Starter>),
     /// The client has had a part of an answer of which it may have no more.
     Cut,
     Ended,
@@ -82,6 +87,8 @@ struct Held {
     source: String,
     /// Set while a request is decided by its headers.
     ahead: Option<Bound>,
+    /// The tools that started the tasks it is about, for when its body follows.
+    tasks: Vec<String>,
     since: Time,
     size: usize,
     complete: bool,
@@ -89,11 +96,11 @@ struct Held {
 
 impl Held {
     /// What conditions can ask for.
-    fn facts(&self) -> Facts<'_> {
+    fn facts<'a>(&'a self, tasks: &'a [String]) -> Facts<'a> {
         let Request { method, host, path, .. } = &self.request;
         let request = [method.as_str(), host, path, &self.source];
         let view = if self.ahead.is_some() { View::Head(request) } else { View::Whole(request) };
-        Facts { token: &self.token, view }
+        Facts { token: &self.token, view, tasks }
     }
 }
 
@@ -110,12 +117,12 @@ struct Refused {
 impl Stream {
     /// Whether the request must not move: no decision yet, or a denial.
     pub fn holds(&self) -> bool {
-        !matches!(self.state, State::Forwarded(_) | State::Showing(..))
+        !matches!(self.state, State::Forwarded(_) | State::Showing(..) | State::Watching(_))
     }
 
     /// Whether the answer's body matters.
     pub fn shows(&self) -> bool {
-        matches!(self.state, State::Showing(..) | State::Cut)
+        matches!(self.state, State::Showing(..) | State::Watching(_) | State::Cut)
     }
 
     /// Whether the answer's headers must not move.
@@ -147,6 +154,7 @@ impl Stream {
             (state, Input::Trailers) => Ok(complete(state)),
             (State::Reading(held, bound), Input::Body(body)) => self.judge(held, &bound, body, gate),
             (State::Early(ahead), Input::Body(body)) => self.follow(*ahead, body, gate),
+            (State::Recalling(recall), Input::Recalled(buckets)) => self.recalled(*recall, &buckets, gate, now),
             (State::Minting(held, permit, era, onward), Input::Minted(response)) => {
                 self.mint(held, permit, (era, onward), &response, now)
             }
@@ -158,9 +166,12 @@ impl Stream {
             }
             (State::Showing(viewer, shape), Input::AnswerTrailers) => Ok(Self::trailed(viewer, shape)),
             (State::Showing(viewer, shape), Input::Answer(bytes)) => self.narrow(viewer, shape, bytes, gate),
+            (State::Watching(starter), input @ (Input::AnswerGrown { .. } | Input::Answer(_))) => {
+                Ok(Self::watched(starter, &input))
+            }
             (State::Cut, Input::AnswerGrown { .. }) => Ok((State::Cut, vec![Effect::ReplaceAnswer(Vec::new())])),
             (state, Input::Closed { bytes }) => Ok((self.close(&state, bytes, gate, now), Vec::new())),
-            (State::Forwarded(_) | State::Showing(..), Input::Failed(what)) => {
+            (State::Forwarded(_) | State::Showing(..) | State::Watching(_), Input::Failed(what)) => {
                 self.refuse(Denial::new(Reason::HostFailed, what), None)
             }
             (State::Ended, Input::Failed(what)) => {
@@ -211,7 +222,18 @@ impl Stream {
             return self.refuse(denial, Some(&server));
         }
         let source = String::new();
-        let held = Held { request, server, scheme, token, source, ahead: None, since: now, size: 0, complete: last };
+        let held = Held {
+            request,
+            server,
+            scheme,
+            token,
+            source,
+            ahead: None,
+            tasks: Vec::new(),
+            since: now,
+            size: 0,
+            complete: last,
+        };
         self.prove(held, gate, now)
     }
 
@@ -222,15 +244,18 @@ impl Stream {
             return self.refuse(denial, Some(&held.server));
         };
         match Call::read(&held.request.headers, body) {
-            Ok(call) => self.call(held, bound, &call, gate),
+            Ok(call) if call.target.tasks().is_empty() => self.decided(held, bound, &call, &[], gate),
+            Ok(call) => Self::recall(held, bound, &call, Some(body)),
             Err(flaw) => Err(flawed(flaw, &held.server)),
         }
     }
 
-    fn call(&mut self, held: Held, bound: &Bound, call: &Call<'_>, gate: &mut Gate) -> Step {
-        self.story.call(call);
+    /// Decides a call; `tasks` are the tools that started those it is about.
+    fn decided(&mut self, mut held: Held, bound: &Bound, call: &Call<'_>, tasks: &[String], gate: &mut Gate) -> Step {
+        held.tasks = tasks.to_vec();
+        self.story.call(call, tasks);
         let server = server(&gate.policy, &held)?;
-        let verdict = decide(server, bound, call, &held.facts());
+        let verdict = decide(server, bound, call, &held.facts(tasks));
         self.story.required(verdict.as_ref().map_or_else(|denial| &denial.required, Permit::scopes));
         let id = || call.id.map(str::to_owned);
         let deny = |denial| Box::new(Refused { denial, server: Some(held.server.clone()), id: id() });
@@ -239,8 +264,14 @@ impl Stream {
             return Err(deny(Denial::new(Reason::AuditUnavailable, "records do not reach the broker")));
         }
         let viewer = Viewer::of(call, &held, server, bound);
+        let starter = Starter::of(call, &held.server, bound);
         let Some(credential) = permit.credential() else {
-            return Ok(self.forward(held, permit, (call.era, Onward { credential: false, viewer }), Vec::new()));
+            return Ok(self.forward(
+                held,
+                permit,
+                (call.era, Onward { credential: false, viewer, starter }),
+                Vec::new(),
+            ));
         };
         self.story.credential(credential);
         let ask = ToolCall {
@@ -248,7 +279,7 @@ impl Stream {
             server: held.server.clone(),
             kind: (&call.target).into(),
             method: call.method.clone().into_owned(),
-            tool: call.target.object().unwrap_or_default().to_owned(),
+            tool: call.target.object().or(tasks.first().map(String::as_str)).unwrap_or_default().to_owned(),
             credential: credential.to_owned(),
             arguments_digest: call.digest().map(|digest| format!("sha-256:{digest}")),
             request_id: self.story.record().request_id.clone(),
@@ -257,7 +288,7 @@ impl Stream {
         let form = exchange::form(&held.token, server.resource.as_str(), &permit.scopes().to_string(), &ask);
         let post = gate.post("/token", "application/x-www-form-urlencoded", form);
         self.story.id(call.id);
-        let onward = Onward { credential: true, viewer };
+        let onward = Onward { credential: true, viewer, starter };
         Ok((State::Minting(held, permit, call.era, onward), vec![Effect::Post(post)]))
     }
 
@@ -309,27 +340,6 @@ impl Stream {
                 self.shade = None;
                 (State::Forwarded(onward), effects)
             }
-        }
-    }
-}
-
-impl State {
-    /// Whether the headers are held.
-    fn waits(&self) -> bool {
-        matches!(
-            self,
-            Self::Proving(_) | Self::Binding(..) | Self::Claiming(..) | Self::Reading(..) | Self::Minting(..)
-        )
-    }
-
-    /// The request, while its body is still to be judged.
-    fn held(&mut self) -> Option<&mut Held> {
-        match self {
-            Self::Proving(held) | Self::Binding(held, _) | Self::Claiming(held, _) | Self::Reading(held, _) => {
-                Some(held)
-            }
-            Self::Early(ahead) => Some(ahead.held()),
-            Self::Opened | Self::Minting(..) | Self::Forwarded(_) | Self::Showing(..) | Self::Cut | Self::Ended => None,
         }
     }
 }

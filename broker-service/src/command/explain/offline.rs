@@ -131,6 +131,8 @@ impl Ride<'_> {
                 let Client { certificate_sha256, uri_san } = &self.client;
                 Input::Peer(Peer::read(certificate_sha256.clone(), uri_san.clone()))
             }
+            // Whoever asks offline has started no task.
+            Effect::Recall(keys) => Input::Recalled(vec![None; keys.len()]),
             Effect::Claim(fresh) => Input::Claimed(self.claim(&fresh)),
             Effect::Reply(reply) => {
                 self.status = reply.status;
@@ -138,6 +140,7 @@ impl Ride<'_> {
             }
             Effect::Post(_)
             | Effect::Forward(_)
+            | Effect::Remember(_)
             | Effect::Respond(_)
             | Effect::ReadAnswer(_)
             | Effect::ReplaceAnswer(_)

@@ -27,6 +27,8 @@ pub struct Params<'a> {
     pub notifications: Notifications<'a>,
     /// `_meta["io.modelcontextprotocol/protocolVersion"]`.
     pub version: Option<Cow<'a, str>>,
+    /// Whether the answer may be a task: by `task`, or by what the client says it is capable of.
+    pub tasks: bool,
 }
 
 /// What a completion is for.
@@ -59,6 +61,7 @@ impl<'a> Parameters<'a> for Params<'a> {
     const NAMES: &'static [&'static str] = &["notifications"];
 
     fn take<A: MapAccess<'a>>(&mut self, name: &str, map: &mut A) -> Result<(), Stop<A::Error>> {
+        self.tasks |= name == "task";
         if !matches!(name, "name" | "uri" | "taskId" | "arguments" | "ref" | "notifications" | "_meta") {
             map.next_value_seed(Skim { depth: LEVEL })?;
             return Ok(());
@@ -80,7 +83,10 @@ impl<'a> Params<'a> {
             }
             "ref" => self.reference = Some(Reference::read(raw)?),
             "notifications" => self.notifications = Notifications::read(raw)?,
-            _ => self.version = version(raw)?,
+            _ => {
+                self.version = version(raw)?;
+                self.tasks |= raw.get().contains("tasks");
+            }
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! From the upstream's answer to what the client gets.
 
+use super::task::Starter;
 use super::{Edits, Effect, Gate, Held, State, Step, Stream};
 use crate::call::{Call, Target};
 use crate::catalogue::{self, Events, Flaw, Keep};
@@ -22,6 +23,8 @@ pub(super) struct Onward {
     pub(super) credential: bool,
     /// For whom the answer is narrowed, if it lists something.
     pub(super) viewer: Option<Box<Viewer>>,
+    /// Who is to own the task the answer may tell of.
+    pub(super) starter: Option<Box<Starter>>,
 }
 
 /// Who gets to see a list.
@@ -91,8 +94,9 @@ impl Stream {
         // An upstream's challenge would send the agent to another authorization server.
         let mut remove = vec!["www-authenticate"];
         let viewer = onward.viewer.take().filter(|_| (200..300).contains(&status) && !last);
+        let starter = onward.starter.take().filter(|_| (200..300).contains(&status) && !last);
         let state = match viewer {
-            None => State::Forwarded(onward),
+            None => starter.map_or(State::Forwarded(onward), State::Watching),
             Some(viewer) => {
                 remove.extend(OF_THE_BODY);
                 match shape(headers, viewer.keep, limit(gate, &viewer)) {
@@ -135,7 +139,11 @@ impl Stream {
         let Some(server) = gate.policy.server(&viewer.server) else {
             return self.unfit(Flaw("the server left the policy"));
         };
-        let facts = Facts { token: &viewer.token, view: View::Whole(viewer.request.each_ref().map(String::as_str)) };
+        let facts = Facts {
+            token: &viewer.token,
+            view: View::Whole(viewer.request.each_ref().map(String::as_str)),
+            tasks: &[],
+        };
         let mut shown = |listing, name: &str| shows(server, &viewer.bound, listing, name, &facts);
         let narrowed = match (shape, bytes) {
             (Shape::Whole(size), Some(bytes)) if bytes.len() == size => {

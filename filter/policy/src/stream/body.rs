@@ -44,3 +44,30 @@ pub(super) fn wait(held: Held, bound: Bound) -> (State, Vec<Effect>) {
     };
     (State::Reading(held, bound), effects)
 }
+
+impl State {
+    /// Whether the headers are held.
+    pub(super) fn waits(&self) -> bool {
+        matches!(
+            self,
+            Self::Proving(_)
+                | Self::Binding(..)
+                | Self::Claiming(..)
+                | Self::Reading(..)
+                | Self::Recalling(_)
+                | Self::Minting(..)
+        )
+    }
+
+    /// The request, while its body is still to be judged.
+    pub(super) fn held(&mut self) -> Option<&mut Held> {
+        match self {
+            Self::Proving(held) | Self::Binding(held, _) | Self::Claiming(held, _) | Self::Reading(held, _) => {
+                Some(held)
+            }
+            Self::Early(ahead) => Some(ahead.held()),
+            Self::Opened | Self::Recalling(_) | Self::Minting(..) | Self::Cut | Self::Ended => None,
+            Self::Forwarded(_) | Self::Showing(..) | Self::Watching(_) => None,
+        }
+    }
+}

@@ -4,6 +4,7 @@
 //! policy on headers refuses revisions that do not have servers compare them with the body.
 
 use super::answer::Onward;
+use super::task::Starter;
 use super::{Gate, Held, State, Step, Stream, flawed, refused, server};
 use crate::call::Call;
 use crate::decide::{Permit, decide};
@@ -44,7 +45,10 @@ impl Stream {
         let headers = held.request.headers.clone();
         let call = Call::early(&headers).map_err(|flaw| flawed(flaw, &held.server))?;
         held.ahead = Some(bound.clone());
-        self.call(held, &bound, &call, gate)
+        match call.target.tasks().is_empty() {
+            true => self.decided(held, &bound, &call, &[], gate),
+            false => Self::recall(held, &bound, &call, None),
+        }
     }
 
     /// A body that comes while the headers are held would go upstream together with them, unjudged.
@@ -55,14 +59,15 @@ impl Stream {
 
     /// Compares the whole body with what was decided by the headers, and lets it follow.
     pub(super) fn follow(&mut self, ahead: Ahead, body: Option<&[u8]>, gate: &Gate) -> Step {
-        let Ahead { held, bound, permit, onward } = ahead;
+        let Ahead { held, bound, permit, mut onward } = ahead;
         let Some(body) = body.filter(|body| body.len() == held.size) else {
             let denial = Denial::new(Reason::HostFailed, "the host did not hand over the whole body");
             return self.refuse(denial, Some(&held.server));
         };
         let call = Call::read(&held.request.headers, body).map_err(|flaw| flawed(flaw, &held.server))?;
-        self.story.call(&call);
-        let again = decide(server(&gate.policy, &held)?, &bound, &call, &held.facts());
+        self.story.call(&call, &held.tasks);
+        onward.starter = Starter::of(&call, &held.server, &bound);
+        let again = decide(server(&gate.policy, &held)?, &bound, &call, &held.facts(&held.tasks));
         match again {
             Ok(again) if again == permit => {
                 self.shade = None;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::replay::Fresh;
 use crate::reply::Reply;
 use crate::secret::Secret;
+use crate::tasks::Task;
 
 /// One thing the shell has to do, in the order given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,10 @@ pub enum Effect {
     ReadPeer,
     /// Enter a proof into its bucket, and say as [`Input::Claimed`](super::Input::Claimed) whether it was the first time.
     Claim(Fresh),
+    /// Enter a task into its bucket.
+    Remember(Task),
+    /// Say what these buckets hold, as [`Input::Recalled`](super::Input::Recalled).
+    Recall(Vec<String>),
     /// Post to the broker and bring the answer as [`Input::Minted`](super::Input::Minted).
     Post(Post),
     /// Change the request's headers and let it go upstream.

@@ -41,9 +41,15 @@ impl Stream {
     pub(super) fn close(&mut self, state: &State, bytes: Option<u64>, gate: &mut Gate, now: Time) -> State {
         match state {
             State::Opened | State::Cut | State::Ended => {}
-            State::Forwarded(_) | State::Showing(..) => self.story.ended(bytes, gate, now),
-            State::Early(_) => self.story.ended(bytes, gate, now),
-            State::Proving(_) | State::Binding(..) | State::Claiming(..) | State::Reading(..) | State::Minting(..) => {
+            State::Early(_) | State::Forwarded(_) | State::Showing(..) | State::Watching(_) => {
+                self.story.ended(bytes, gate, now);
+            }
+            State::Proving(_)
+            | State::Binding(..)
+            | State::Claiming(..)
+            | State::Reading(..)
+            | State::Recalling(_)
+            | State::Minting(..) => {
                 let denial = Denial::new(Reason::ClientGone, "the client went away");
                 self.story.denied(&denial, gate, now);
             }

@@ -34,6 +34,8 @@ pub enum Input<'a> {
     Peer(Peer),
     /// Whether the proof of [`Effect::Claim`](super::Effect::Claim) was seen for the first time.
     Claimed(Claim),
+    /// What the buckets of [`Effect::Recall`](super::Effect::Recall) hold, in their order; `None` for one that cannot be read.
+    Recalled(Vec<Option<Vec<u8>>>),
     /// The broker's answer to [`Effect::Post`](super::Effect::Post).
     Minted(Response<'a>),
     /// The headers of the upstream's answer, or of a reply of our own; `last` when no body follows.

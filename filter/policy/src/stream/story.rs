@@ -57,10 +57,10 @@ impl Story {
         self.record.scopes = Some(audit::Scopes { required: Vec::new(), held: words(&claims.scopes) });
     }
 
-    pub(super) fn call(&mut self, call: &Call<'_>) {
+    pub(super) fn call(&mut self, call: &Call<'_>, tasks: &[String]) {
         self.record.method = Some(shorten(&call.method));
         self.record.arguments_sha256 = call.digest();
-        self.record.tool = call.target.object().map(shorten);
+        self.record.tool = call.target.object().or(tasks.first().map(String::as_str)).map(shorten);
     }
 
     pub(super) fn required(&mut self, scopes: &Scopes) {

@@ -95,7 +95,7 @@ impl ToolCall {
             Kind::Resource => Target::Resource(object),
             Kind::Method => Target::Method,
         };
-        Call { id: None, method: Cow::Borrowed(&self.method), target, era: Era::Modern, arguments: None }
+        Call { id: None, method: Cow::Borrowed(&self.method), target, era: Era::Modern, arguments: None, tasks: false }
     }
 }
 
