@@ -52,10 +52,21 @@ impl<T: Kind> Kind for BTreeMap<String, Field<T>> {
 
 impl<'de, T: Kind> Deserialize<'de> for Field<T> {
     fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
-        let value = Value::deserialize(source)?;
-        let shown = show(&value);
-        Ok(serde_json::from_value(value).map_or(Self::Wrong(shown), Self::Read))
+        Value::deserialize(source).map(read)
     }
+}
+
+/// The members of an object.
+pub type Members = BTreeMap<String, Value>;
+
+/// Takes one member out.
+pub fn take<T: Kind>(members: &mut Members, name: &str) -> Field<T> {
+    members.remove(name).map_or(Field::Missing, read)
+}
+
+fn read<T: Kind>(value: Value) -> Field<T> {
+    let shown = show(&value);
+    serde_json::from_value(value).map_or(Field::Wrong(shown), Field::Read)
 }
 
 impl<T: Kind> Field<T> {
@@ -160,19 +171,29 @@ fn distance(left: &str, right: &str) -> usize {
 macro_rules! object {
     ($(#[$meta:meta])* pub struct $name:ident $(requires [$($needed:literal),*])? { $($(#[$doc:meta])* pub $field:ident: $kind:ty,)* }) => {
         $(#[$meta])*
-        #[derive(Clone, Debug, Default, serde::Deserialize)]
+        #[derive(Clone, Debug, Default)]
         #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
         $(#[cfg_attr(feature = "schema", schemars(extend("required" = [$($needed),*])))])?
         pub struct $name {
             $(
                 $(#[$doc])*
-                #[serde(default)]
+                #[cfg_attr(feature = "schema", schemars(default))]
                 pub $field: $crate::config::field::Field<$kind>,
             )*
             /// Names that mean nothing here.
-            #[serde(flatten)]
             #[cfg_attr(feature = "schema", schemars(skip))]
             pub unknown: std::collections::BTreeMap<String, serde_json::Value>,
+        }
+
+        // Member by member from a map: what serde derives for it takes several times the room.
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+                let mut members = $crate::config::field::Members::deserialize(source)?;
+                $(
+                    let $field = $crate::config::field::take(&mut members, $crate::config::field::plain(stringify!($field)));
+                )*
+                Ok(Self { $($field,)* unknown: members })
+            }
         }
 
         impl $name {
