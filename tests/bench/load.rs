@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use harness::wire::Post;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::row::Asks;
+use crate::stub::EVENTS;
 use crate::wire::{Peer, body, last, status};
 use crate::{CONNECTIONS, Failure};
 
@@ -19,12 +21,13 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub struct Load {
     pub requests: Arc<[Vec<u8>]>,
     pub status: u16,
+    pub asks: Asks,
 }
 
 /// How the requests of one load fared.
 pub struct Timing {
     pub elapsed: Duration,
-    /// From the first byte sent to the last byte read, shortest first.
+    /// From the first byte sent to the last byte read, or to the first event; shortest first.
     pub latencies: Vec<Duration>,
 }
 
@@ -41,26 +44,41 @@ impl Timing {
     }
 }
 
-/// A permitted call with each of these tokens.
-pub fn calls(tokens: &[String]) -> Arc<[Vec<u8>]> {
+/// What `row` asks for, with each of these tokens.
+pub fn requests(tokens: &[String], asks: Asks) -> Arc<[Vec<u8>]> {
     let meta = json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientCapabilities": {},
     });
-    let params = json!({ "name": "crm_lookup", "arguments": { "id": "1001" }, "_meta": meta });
-    let body = json!({ "jsonrpc": "2.0", "id": "c-1", "method": "tools/call", "params": params }).to_string();
+    let (method, name, params) = match asks {
+        Asks::Call(0) => ("tools/call", Some("crm_lookup"), arguments(json!({ "id": "1001" }))),
+        Asks::Call(size) => ("tools/call", Some("crm_lookup"), arguments(json!({ "text": text(size) }))),
+        Asks::Events => ("tools/call", Some("crm_lookup"), arguments(json!({ "id": EVENTS }))),
+        Asks::List => ("tools/list", None, json!({})),
+    };
+    let mut params = params;
+    params["_meta"] = meta;
+    let body = json!({ "jsonrpc": "2.0", "id": "c-1", "method": method, "params": params }).to_string();
     let call = |token: &String| {
-        Post::new("/crm/mcp", "gateway.example.com")
+        let call = Post::new("/crm/mcp", "gateway.example.com")
             .header("authorization", format!("Bearer {token}"))
             .header("content-type", "application/json")
             // Envoy's `mcp` filter wants both.
             .header("accept", "application/json, text/event-stream")
             .header("mcp-protocol-version", "2026-07-28")
-            .header("mcp-method", "tools/call")
-            .header("mcp-name", "crm_lookup")
-            .body(body.as_bytes())
+            .header("mcp-method", method);
+        name.into_iter().fold(call, |call, name| call.header("mcp-name", name)).body(body.as_bytes())
     };
     tokens.iter().map(call).collect()
+}
+
+fn arguments(arguments: Value) -> Value {
+    json!({ "name": "crm_lookup", "arguments": arguments })
+}
+
+/// So many bytes of text, every so often something that has to be escaped.
+fn text(size: usize) -> String {
+    "a call can hold a whole document, with \"quotes\" and\nlines ".chars().cycle().take(size * 15 / 16).collect()
 }
 
 impl Load {
@@ -78,7 +96,7 @@ impl Load {
         let next = Arc::new(AtomicUsize::new(0));
         let mut clients = JoinSet::new();
         for _ in 0..CONNECTIONS {
-            let client = Client { address: address.into(), status: self.status };
+            let client = Client { address: address.into(), status: self.status, events: self.asks == Asks::Events };
             clients.spawn(client.send(Arc::clone(&self.requests), Arc::clone(&next)));
         }
         let mut latencies = Vec::with_capacity(self.requests.len());
@@ -93,6 +111,7 @@ impl Load {
 struct Client {
     address: String,
     status: u16,
+    events: bool,
 }
 
 impl Client {
@@ -103,8 +122,12 @@ impl Client {
         while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
             let start = Instant::now();
             peer.send(request).await.map_err(|error| format!("cannot send: {error}"))?;
+            if self.events {
+                peer.holds(b"data:").await.map_err(|error| format!("no event: {error}"))?;
+            }
+            let first = start.elapsed();
             let reply = peer.message().await.map_err(|error| format!("no answer: {error}"))?;
-            latencies.push(start.elapsed());
+            latencies.push(if self.events { first } else { start.elapsed() });
             self.check(reply)?;
             if last(reply) {
                 peer = self.connect().await?;

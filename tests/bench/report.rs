@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::machine;
 use crate::round::Cell;
-use crate::row::Row;
+use crate::row::{Budget, Row};
 use crate::variant::{ACCREDIT, BARE, VARIANTS};
 use crate::{CONNECTIONS, ROUNDS};
 
@@ -21,8 +21,8 @@ pub struct Report {
 struct Outcome {
     row: &'static Row,
     lines: Vec<Line>,
-    /// What the filter adds, as a share of what the first of `beside` adds.
-    ratio: f64,
+    /// What the filter adds: as a share of what the first of `beside` adds, or in microseconds where there is none.
+    measure: f64,
     /// The same for each round, smallest first: how far to trust it.
     spread: Vec<f64>,
 }
@@ -62,14 +62,17 @@ impl Outcome {
     fn new(row: &'static Row, rounds: &[&[Cell]]) -> Self {
         let measured = VARIANTS.iter().filter(|variant| cell(rounds[0], variant.name).is_some());
         let lines: Vec<_> = measured.map(|variant| Line::new(row, variant.name, rounds)).collect();
-        let spread = rounds.iter().map(|round| ratio(row, std::slice::from_ref(round)));
+        let spread = rounds.iter().map(|round| measure(row, std::slice::from_ref(round)));
         let mut spread: Vec<_> = spread.collect();
         spread.sort_by(f64::total_cmp);
-        Self { row, lines, ratio: ratio(row, rounds), spread }
+        Self { row, lines, measure: measure(row, rounds), spread }
     }
 
     fn met(&self) -> Option<bool> {
-        self.row.budget.map(|budget| self.ratio <= budget)
+        match self.row.budget {
+            Budget::Share(budget) | Budget::Time(budget) => Some(self.measure <= budget),
+            Budget::None => None,
+        }
     }
 
     fn json(&self) -> Value {
@@ -77,17 +80,21 @@ impl Outcome {
         json!({
             "name": self.row.name,
             "variants": variants.collect::<serde_json::Map<_, _>>(),
-            "against": self.row.beside[0],
-            "ratio": self.ratio,
-            "ratio_by_round": self.spread,
-            "budget": self.row.budget,
+            "against": self.row.beside.first(),
+            "measure": self.measure,
+            "measure_by_round": self.spread,
+            "budget": match self.row.budget {
+                Budget::Share(budget) | Budget::Time(budget) => Some(budget),
+                Budget::None => None,
+            },
             "met": self.met(),
         })
     }
 }
 
-fn ratio(row: &Row, rounds: &[&[Cell]]) -> f64 {
-    added(row, ACCREDIT, rounds) / added(row, row.beside[0], rounds)
+fn measure(row: &Row, rounds: &[&[Cell]]) -> f64 {
+    let ours = added(row, ACCREDIT, rounds);
+    row.beside.first().map_or(ours, |other| ours / added(row, other, rounds))
 }
 
 /// What `variant` adds to the CPU time of Envoy alone; of a refusal all of its time.
@@ -137,12 +144,17 @@ impl fmt::Display for Outcome {
         writeln!(f, "\n{:<28}{:>9}{:>9}{:>12}{:>9}{:>9}", self.row.name, "CPU", "added", "requests/s", "p50", "p99")?;
         self.lines.iter().try_for_each(|line| line.fmt(f))?;
         let (low, high) = (self.spread[0], self.spread[self.spread.len() - 1]);
-        let (against, what) = (self.row.beside[0], if self.row.permitted() { "adds" } else { "takes" });
-        write!(f, "  {ACCREDIT} {what} {:.2} of what {against} {what} ({low:.2} to {high:.2})", self.ratio)?;
+        let what = if self.row.permitted() { "adds" } else { "takes" };
+        match self.row.beside.first() {
+            Some(against) => {
+                write!(f, "  {ACCREDIT} {what} {:.2} of what {against} {what} ({low:.2} to {high:.2})", self.measure)?;
+            }
+            None => write!(f, "  {ACCREDIT} {what} {:.0} µs ({low:.0} to {high:.0})", self.measure)?,
+        }
         match (self.row.budget, self.met()) {
-            (Some(budget), Some(true)) => writeln!(f, ", budget {budget}: met"),
-            (Some(budget), _) => writeln!(f, ", budget {budget}: MISSED"),
-            (None, _) => writeln!(f, ", no budget"),
+            (Budget::Share(budget) | Budget::Time(budget), Some(true)) => writeln!(f, ", budget {budget}: met"),
+            (Budget::Share(budget) | Budget::Time(budget), _) => writeln!(f, ", budget {budget}: MISSED"),
+            (Budget::None, _) => writeln!(f, ", no budget"),
         }
     }
 }

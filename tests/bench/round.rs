@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::Failure;
 use crate::audit::Audit;
 use crate::envoy::Envoy;
-use crate::load::{Load, Timing, calls};
+use crate::load::{Load, Timing, requests};
 use crate::row::Row;
 use crate::token::Mint;
 
@@ -40,7 +40,8 @@ impl Bench {
     /// The same requests for one variant after the other. The CPU times cover the same span for all of them: from
     /// before the first request until the last record of the filter is in the audit.
     async fn row(&mut self, row: &Row, round: usize) -> Result<Vec<Cell>, Failure> {
-        let requests = calls(&self.mint.tokens(row.tokens, self.requests));
+        let count = (self.requests / row.share).max(16);
+        let requests = requests(&self.mint.tokens(row.tokens, count), row.asks);
         let mut envoys: Vec<_> = self.envoys.iter().filter(|envoy| row.measures(envoy.variant.name)).collect();
         let turn = round % envoys.len();
         envoys.rotate_left(turn);
@@ -48,15 +49,15 @@ impl Bench {
         let before = cpu(&envoys)?;
         let mut timings = Vec::new();
         for envoy in &envoys {
-            let load = Load { requests: requests.clone(), status: row.status() };
+            let load = Load { requests: requests.clone(), status: row.status(), asks: row.asks };
             let timing = load.run(&envoy.address).await;
             timings.push(timing.map_err(|error| format!("{}: {}: {error}", row.name, envoy.variant.name))?);
         }
-        self.audit.settle(self.requests).await.map_err(|error| format!("{}: {error}", row.name))?;
+        self.audit.settle(count).await.map_err(|error| format!("{}: {error}", row.name))?;
         let spent = cpu(&envoys)?.into_iter().zip(before).map(|(after, before)| after.saturating_sub(before));
 
         let cells = envoys.iter().zip(spent).zip(timings).map(|((envoy, spent), timing)| {
-            let cpu = spent.as_secs_f64() * 1e6 / self.requests as f64;
+            let cpu = spent.as_secs_f64() * 1e6 / count as f64;
             Cell { variant: envoy.variant.name, cpu, timing }
         });
         Ok(cells.collect())

@@ -27,10 +27,20 @@ impl Peer {
         self.stream.write_all(message).await
     }
 
+    /// Waits until the next message holds `mark` so far.
+    pub async fn holds(&mut self, mark: &[u8]) -> io::Result<()> {
+        self.buffer.drain(..std::mem::take(&mut self.taken));
+        while find(&self.buffer, mark).is_none() {
+            if self.stream.read_buf(&mut self.buffer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(())
+    }
+
     /// The next message, head and body.
     pub async fn message(&mut self) -> io::Result<&[u8]> {
-        self.buffer.drain(..self.taken);
-        self.taken = 0;
+        self.buffer.drain(..std::mem::take(&mut self.taken));
         loop {
             if let Some(length) = length(&self.buffer)?.filter(|length| *length <= self.buffer.len()) {
                 self.taken = length;
@@ -59,16 +69,33 @@ pub fn body(message: &[u8]) -> &[u8] {
     &message[end(message).unwrap_or(message.len())..]
 }
 
-/// The length of the message that `buffer` starts with, once its head is there. Envoy and the broker write names of
-/// headers in lower case and, to answers as short as these, a length.
+/// The length of the message that `buffer` starts with, once its head is there, and where it comes in chunks the last of
+/// them. Envoy, the broker and the stub write names of headers in lower case.
 fn length(buffer: &[u8]) -> io::Result<Option<usize>> {
     const NAME: &[u8] = b"\r\ncontent-length: ";
     let Some(end) = end(buffer) else { return Ok(None) };
+    if find(&buffer[..end], b"\r\ntransfer-encoding: chunked\r\n").is_some() {
+        return chunks(buffer, end);
+    }
     let after = find(&buffer[..end], NAME).map(|at| &buffer[at + NAME.len()..end]);
     let digits = after.map(|rest| &rest[..find(rest, b"\r\n").unwrap_or(0)]);
     let length = digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<usize>().ok());
     let missing = || io::Error::other(format!("no content-length: {}", buffer[..end].escape_ascii()));
     Ok(Some(end + length.ok_or_else(missing)?))
+}
+
+/// Where the chunks that begin at `at` end.
+fn chunks(buffer: &[u8], mut at: usize) -> io::Result<Option<usize>> {
+    loop {
+        let rest = buffer.get(at..).unwrap_or_default();
+        let Some(line) = find(&rest[..rest.len().min(32)], b"\r\n") else { return Ok(None) };
+        let size = std::str::from_utf8(&rest[..line]).ok().and_then(|digits| usize::from_str_radix(digits, 16).ok());
+        let size = size.ok_or_else(|| io::Error::other("a chunk without its size"))?;
+        at += line + 2 + size + 2;
+        if size == 0 {
+            return Ok(Some(at));
+        }
+    }
 }
 
 fn end(message: &[u8]) -> Option<usize> {
