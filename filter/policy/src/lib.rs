@@ -40,6 +40,7 @@ pub mod rules;
 pub mod scope;
 pub mod secret;
 pub mod sender;
+pub mod session;
 pub mod stream;
 pub mod tasks;
 pub mod time;
