@@ -305,12 +305,13 @@ pub(crate) fn post(post: &Post) -> Host<u32> {
 
 /// Gets a document from a cluster; the answer comes to the context that calls.
 pub(crate) fn fetch(fetch: &Fetch, timeout: Duration) -> Host<u32> {
-    let headers = vec![
+    let mut headers = vec![
         (":method", "GET"),
         (":path", fetch.path.as_str()),
         (":authority", fetch.authority.as_str()),
         ("accept", fetch.accept),
     ];
+    headers.extend(fetch.authorization.as_ref().map(|value| ("authorization", value.reveal())));
     hostcalls::dispatch_http_call(&fetch.cluster, headers, None, Vec::new(), timeout)
         .map_err(|status| HostError(status as u32))
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use accredit_policy::fetch::{Answer, Document, Fetch};
 use accredit_policy::keys::Health;
 use accredit_policy::policy::Policy;
+use accredit_policy::session::Sessions;
 use accredit_policy::stream::Gate;
 use accredit_policy::token::{Prover, hex};
 use accredit_policy::wire::audit::Proxy;
@@ -54,7 +55,7 @@ impl Shared {
     ///
     /// The fetch is the root's: one that a stream makes is lost with the stream, and others may wait for it.
     pub(crate) fn wait(&self, stream: Context) -> Result<(), HostError> {
-        if self.gate.borrow().prover.wants() {
+        if self.gate.borrow().wants() {
             host::ring(self.queue.get())?;
         }
         self.waiting.borrow_mut().push(stream);
@@ -147,6 +148,7 @@ impl Root {
         let lines = |errors: config::ConfigErrors| errors.iter().map(ToString::to_string).collect::<Vec<_>>();
         let policy = config::parse(&bytes).map_err(lines)?;
         let secret = secret(&policy).map_err(one)?;
+        let sessions = sessions(&policy).map_err(one)?;
         let worker = hex(&host::random::<8>());
         let queue = host::open_queue(&format!("accredit.{worker}"));
         let queue = queue.map_err(|error| one(format!("no queue could be opened: {error}")))?;
@@ -157,7 +159,7 @@ impl Root {
         let prover = Prover::new(host::verify, u64::from_le_bytes(host::random()));
         let shared = memory::prepare().and_then(|()| memory::nonce());
         let nonce = shared.map_err(|error| one(format!("nothing can be shared between workers: {error}")))?;
-        let gate = Gate::new(policy, prover, nonce, secret, Proxy { node, worker: Some(worker) });
+        let gate = Gate::new(policy, prover, (nonce, sessions), secret, Proxy { node, worker: Some(worker) });
         Ok(Shared {
             gate: RefCell::new(gate),
             waiting: RefCell::default(),
@@ -170,10 +172,7 @@ impl Root {
 
     /// Fetches all documents that are wanted.
     fn fetch(&self, shared: &Shared) {
-        let wanted = {
-            let Gate { policy, prover, .. } = &mut *shared.gate.borrow_mut();
-            prover.wanted(policy)
-        };
+        let wanted = shared.gate.borrow_mut().wanted();
         for fetch in wanted {
             match host::fetch(&fetch, FETCH) {
                 Ok(token) => drop(self.calls.borrow_mut().insert(token, Purpose::Document(fetch.document))),
@@ -190,10 +189,7 @@ impl Root {
     }
 
     fn arrived(&self, shared: &Shared, document: &Document, answer: &Answer<'_>) {
-        let arrived = {
-            let Gate { policy, prover, .. } = &mut *shared.gate.borrow_mut();
-            prover.arrived(document, answer, policy, host::now())
-        };
+        let arrived = shared.gate.borrow_mut().arrived(document, answer, host::now());
         if let Err(why) = arrived {
             log::warn!("{document} were not renewed: the document {why}");
         }
@@ -285,10 +281,7 @@ impl RootContext for Root {
         let Some(shared) = self.shared.clone() else {
             return;
         };
-        {
-            let gate = &mut *shared.gate.borrow_mut();
-            gate.prover.tick(host::now());
-        }
+        shared.gate.borrow_mut().tick(host::now());
         shared.report();
         self.fetch(&shared);
         self.flush(&shared);
@@ -329,10 +322,26 @@ fn secret(policy: &Policy) -> Result<Secret, String> {
     })
 }
 
+/// The keys of sessions, where the policy says that they are the operator's own.
+fn sessions(policy: &Policy) -> Result<Sessions, String> {
+    let Some(name) = &policy.session_key else {
+        return Ok(Sessions::fetched(u64::from_le_bytes(host::random())));
+    };
+    let sessions = host::env(name).and_then(|text| Sessions::written(&Secret::new(text)));
+    sessions.ok_or_else(|| {
+        format!(
+            "`session_key.env`: found no environment variable `{name}` with keys, accepted is one that holds a key of at \
+             least 32 characters, and earlier ones after white space (hint: make one with `openssl rand -hex 32`, set it \
+             for Envoy and name it in `vm_config.environment_variables.host_env_keys`)"
+        )
+    })
+}
+
 /// The key of the policy that names a document's cluster.
 fn key(document: &Document) -> &'static str {
     match document {
         Document::Keys(_) => "`jwks.cluster`",
         Document::Statuses(..) => "`status.cluster`",
+        Document::Sessions => "`broker.cluster`",
     }
 }

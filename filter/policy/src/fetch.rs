@@ -1,4 +1,4 @@
-//! Documents of issuers that many requests wait for: what to fetch, when, and how long to keep it.
+//! Documents that many requests wait for: what to fetch, when, and how long to keep it.
 //!
 //! Sans-IO: whoever keeps documents notes which to fetch; the shell fetches each once, from the root context, and brings
 //! back what came.
@@ -6,8 +6,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::secret::Secret;
 use crate::time::Time;
 use crate::token::{jwk, status};
+use crate::wire::session;
 
 /// After which a fetch counts as lost; longer than the shell lets one take.
 const LOST: Duration = Duration::from_secs(15);
@@ -25,6 +27,8 @@ pub enum Document {
     Keys(String),
     /// A status list: the issuer's name, and where the list is.
     Statuses(String, String),
+    /// The broker's keys of sessions.
+    Sessions,
 }
 
 impl Document {
@@ -33,6 +37,7 @@ impl Document {
         match self {
             Self::Keys(_) => jwk::SIZE,
             Self::Statuses(..) => status::SIZE,
+            Self::Sessions => session::SIZE,
         }
     }
 }
@@ -42,6 +47,7 @@ impl fmt::Display for Document {
         match self {
             Self::Keys(issuer) => write!(formatter, "the keys of `{issuer}`"),
             Self::Statuses(issuer, _) => write!(formatter, "the statuses of `{issuer}`"),
+            Self::Sessions => formatter.write_str("the keys of sessions"),
         }
     }
 }
@@ -61,6 +67,8 @@ pub struct Fetch {
     pub path: String,
     /// The media type to ask for.
     pub accept: &'static str,
+    /// The `authorization` to send.
+    pub authorization: Option<Secret>,
 }
 
 /// What a fetch brought.

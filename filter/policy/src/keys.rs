@@ -149,6 +149,7 @@ impl Keys {
                 authority: url.authority().to_owned(),
                 path: url.target().to_owned(),
                 accept: "application/json",
+                authorization: None,
             }),
         };
         names.filter_map(fetch).collect()

@@ -81,6 +81,7 @@ impl Lists {
                 authority: entry.place.authority().to_owned(),
                 path: entry.place.target().to_owned(),
                 accept: status::MEDIA,
+                authorization: None,
             })
         });
         wanted.collect()

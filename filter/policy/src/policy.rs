@@ -24,6 +24,8 @@ pub struct Policy {
     pub(crate) servers: BTreeMap<String, Server>,
     /// Where credentials are minted.
     pub broker: Broker,
+    /// The environment variable that holds the keys of sessions; without one they are the broker's.
+    pub session_key: Option<String>,
     /// How records reach the broker.
     pub audit: Audit,
     /// Whether Envoy's access log is shown who called what.

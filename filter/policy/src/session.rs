@@ -9,6 +9,8 @@
 //! binding = label, and server, issuer, agent, subject, each behind its length
 //! ```
 
+mod source;
+
 use std::fmt;
 
 use chacha20poly1305::aead::{Aead as _, Payload};
@@ -19,6 +21,8 @@ use zeroize::Zeroizing;
 
 use crate::time::Time;
 use crate::token::{Verified, base64url, encode};
+
+pub use source::{Ready, Sessions};
 
 /// The header.
 pub const HEADER: &str = "mcp-session-id";

@@ -10,6 +10,7 @@ use crate::config;
 use crate::nonce::Nonce;
 use crate::policy::Policy;
 use crate::secret::Secret;
+use crate::session::Sessions;
 use crate::stream::Gate;
 use crate::time::Time;
 use crate::token::claims::Claims;
@@ -89,7 +90,8 @@ pub(crate) fn policy() -> Policy {
 
 pub(crate) fn gate() -> Gate {
     let proxy = Proxy { node: "test".into(), worker: None };
-    Gate::new(policy(), Prover::default(), Nonce::new([5; 32]), Secret::default(), proxy)
+    let sessions = Sessions::written(&Secret::new("0123456789abcdef0123456789abcdef")).unwrap();
+    Gate::new(policy(), Prover::default(), (Nonce::new([5; 32]), sessions), Secret::default(), proxy)
 }
 
 /// Claims every rule is content with.

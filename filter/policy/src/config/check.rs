@@ -17,7 +17,7 @@ use crate::token::svid;
 
 /// Checks a whole file.
 pub fn file(raw: raw::File, digest: String, report: &mut Report) -> Option<Policy> {
-    let raw::File { version, issuers, broker, servers, audit, access_log, body, unknown } = raw;
+    let raw::File { version, issuers, broker, servers, session_key, audit, access_log, body, unknown } = raw;
     let root = Path::root();
     refuse_unknown(&unknown, raw::File::FIELDS, &root, report);
     if let Some(other) = version.required(&root.at("version"), report).filter(|version| *version != 1) {
@@ -34,10 +34,11 @@ pub fn file(raw: raw::File, digest: String, report: &mut Report) -> Option<Polic
     overlaps(&servers, &root.at("servers"), report);
     let issuers: BTreeMap<_, _> = issuers.into_iter().filter_map(|(name, issuer)| Some((name, issuer?))).collect();
     same_issuer(&issuers, &root.at("issuers"), report);
+    let session_key = self::session_key(session_key, &root.at("session_key"), report);
     let audit = self::audit(audit.optional(&root.at("audit"), report).unwrap_or_default(), &root.at("audit"), report);
     let access_log = access_log.optional(&root.at("access_log"), report).unwrap_or(true);
     let body = self::body(body, &root.at("body"), report);
-    Some(Policy { digest, issuers, servers, broker: broker?, audit, access_log, body })
+    Some(Policy { digest, issuers, servers, broker: broker?, session_key, audit, access_log, body })
 }
 
 fn body(field: Field<String>, path: &Path, report: &mut Report) -> Body {
@@ -99,6 +100,18 @@ fn broker(raw: raw::Broker, path: &Path, report: &mut Report) -> Option<Broker> 
         Some(client) => Some(client?),
     };
     Some(Broker { cluster: cluster?, authority: authority?, timeout, client })
+}
+
+/// The variable's name. What stands in its place could be the key itself, and is not shown.
+fn session_key(field: Field<raw::SessionKey>, path: &Path, report: &mut Report) -> Option<String> {
+    if matches!(field, Field::Wrong(_)) {
+        let hint = "a policy can be read in Envoy's config dump: name the environment variable that holds the key";
+        report.advise(path, "no object", "an object such as `{ env: NAME }`", hint);
+        return None;
+    }
+    let raw::SessionKey { env, unknown } = field.optional(path, report)?;
+    refuse_unknown(&unknown, raw::SessionKey::FIELDS, path, report);
+    text(env, &path.at("env"), report)
 }
 
 fn audit(raw: raw::Audit, path: &Path, report: &mut Report) -> Audit {

@@ -22,6 +22,8 @@ object! {
         pub broker: Broker,
         /// The protected resources, by a name of your choice.
         pub servers: Named<Server>,
+        /// The keys of MCP sessions; the broker's unless given.
+        pub session_key: SessionKey,
         /// How records reach the broker.
         pub audit: Audit,
         /// Shows agent, tool and decision to Envoy's access log; `true` unless given.
@@ -99,6 +101,14 @@ object! {
         pub timeout: Span,
         /// How the proxy authenticates; leave out where the cluster carries a client certificate.
         pub client: Client,
+    }
+}
+
+object! {
+    /// The keys of MCP sessions, the same for all proxies that serve the same clients.
+    pub struct SessionKey requires ["env"] {
+        /// The environment variable of Envoy that holds them: one of at least 32 characters, earlier ones after white space.
+        pub env: String,
     }
 }
 

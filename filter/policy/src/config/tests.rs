@@ -39,8 +39,8 @@ fn every_mistake_is_reported_at_once() {
     policy["servers"]["crm"]["tools"]["crm_lookup"]["scopes"] = json!("crm:read");
     let errors = read(policy).unwrap_err().to_string();
     let expected = [
-        "`isuers`: found unknown key `isuers`, accepted is one of `version`, `issuers`, `broker`, `servers`, `audit`, \
-         `access_log`, `body` \
+        "`isuers`: found unknown key `isuers`, accepted is one of `version`, `issuers`, `broker`, `servers`, \
+         `session_key`, `audit`, `access_log`, `body` \
          (hint: did you mean `issuers`?)",
         "`version`: found `\"1\"`, accepted is a whole number",
         "`servers.crm.match.pth`: found unknown key `pth`, accepted is one of `host`, `path`, `path_prefix` \
@@ -129,6 +129,13 @@ fn each_rule_names_the_place_and_the_mend() {
             "`issuers.corp.status.origins[0]`: found `https://a/b`, accepted is an origin such as",
         ),
         ("/broker/timeout", json!("0s"), "`broker.timeout`: found no time"),
+        (
+            "/session_key",
+            json!({"evn": "X"}),
+            "`session_key.evn`: found unknown key `evn`, accepted is one of `env` (hint: did you mean `env`?)",
+        ),
+        ("/session_key", json!({}), "`session_key.env`: found nothing, accepted is a string"),
+        ("/session_key", json!({"env": ""}), "`session_key.env`: found \"\", accepted is a text"),
         ("/broker/client", json!({"id": "x"}), "`broker.client.secret_env`: found nothing"),
         ("/audit", json!({"when_unreachable": "allow"}), "`audit.when_unreachable`: found `allow`, accepted is `deny`"),
         ("/audit", json!({"queue": "1KiB"}), "`audit.queue`: found less than 64 KiB"),
@@ -181,4 +188,17 @@ fn what_the_schema_requires_is_what_the_check_requires() {
         "servers.b.tools.c.scopes",
     ];
     assert_eq!(missing, expected);
+}
+
+#[test]
+fn a_session_key_in_plain_sight_is_refused_and_not_shown() {
+    let expected = "`session_key`: found no object, accepted is an object such as `{ env: NAME }` (hint: a policy can be \
+                    read in Envoy's config dump: name the environment variable that holds the key)";
+    for key in [json!("0123456789abcdef0123456789abcdef"), json!(["hunter2"]), json!(7), json!(true)] {
+        assert_eq!(errors("/session_key", key), [expected]);
+    }
+    let mut policy = policy_json();
+    assert_eq!(read(policy.clone()).unwrap().session_key, None);
+    policy["session_key"] = json!({ "env": "ACCREDIT_SESSION_KEY" });
+    assert_eq!(read(policy).unwrap().session_key.as_deref(), Some("ACCREDIT_SESSION_KEY"));
 }

@@ -1,10 +1,13 @@
 //! What the streams of one VM share, and how they speak to the broker.
 
 use super::Post;
+use crate::fetch::{Answer, Document, Fetch};
 use crate::nonce::Nonce;
 use crate::outbox::Outbox;
 use crate::policy::Policy;
 use crate::secret::Secret;
+use crate::session::Sessions;
+use crate::time::Time;
 use crate::token::Prover;
 use crate::wire::audit::Proxy;
 use crate::wire::exchange;
@@ -18,6 +21,8 @@ pub struct Gate {
     pub prover: Prover,
     /// The nonces for DPoP proofs.
     pub nonce: Nonce,
+    /// The keys of sessions.
+    pub sessions: Sessions,
     /// Records on their way.
     pub outbox: Outbox,
     /// The proxy's secret at the broker; empty where its cluster authenticates.
@@ -28,9 +33,41 @@ pub struct Gate {
 
 impl Gate {
     /// A gate without records yet.
-    pub fn new(policy: Policy, prover: Prover, nonce: Nonce, secret: Secret, proxy: Proxy) -> Self {
+    pub fn new(
+        policy: Policy,
+        prover: Prover,
+        (nonce, sessions): (Nonce, Sessions),
+        secret: Secret,
+        proxy: Proxy,
+    ) -> Self {
         let outbox = Outbox::new(policy.audit);
-        Self { policy, prover, nonce, outbox, secret, proxy }
+        Self { policy, prover, nonce, sessions, outbox, secret, proxy }
+    }
+
+    /// Whether some document has to be fetched.
+    pub fn wants(&self) -> bool {
+        self.prover.wants() || self.sessions.wants()
+    }
+
+    /// Takes what has to be fetched now, each document once.
+    pub fn wanted(&mut self) -> Vec<Fetch> {
+        let mut wanted = self.prover.wanted(&self.policy);
+        wanted.extend(self.sessions.wanted(&self.policy.broker, &self.secret));
+        wanted
+    }
+
+    /// Takes in what a fetch brought; the error says why the document was not renewed.
+    pub fn arrived(&mut self, document: &Document, answer: &Answer<'_>, now: Time) -> Result<(), String> {
+        match document {
+            Document::Sessions => self.sessions.arrived(answer, now).map_err(str::to_owned),
+            Document::Keys(_) | Document::Statuses(..) => self.prover.arrived(document, answer, &self.policy, now),
+        }
+    }
+
+    /// Keeps documents fresh, and drops what has ended.
+    pub fn tick(&mut self, now: Time) {
+        self.prover.tick(now);
+        self.sessions.tick(now);
     }
 
     /// A call to `path` of the broker, authenticated as this proxy.
