@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use accredit_policy::token::Prover;
+use accredit_policy::wire::session::PATH;
 use accredit_policy::{Policy, Secret};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -11,6 +12,7 @@ use axum::routing::{get, post};
 
 use crate::config::Credential;
 use crate::issuer::Issuer;
+use crate::sessions::{self, Rotation};
 use crate::store::Store;
 use crate::{audit, metadata, operator, token};
 
@@ -34,6 +36,8 @@ pub struct Inner {
     pub proxies: BTreeMap<String, Secret>,
     /// The credentials there are.
     pub credentials: BTreeMap<String, Credential>,
+    /// How long keys of sessions live.
+    pub rotation: Rotation,
 }
 
 impl std::ops::Deref for App {
@@ -65,6 +69,7 @@ impl App {
             .route("/jwks.json", get(metadata::jwks))
             .route("/token", post(token::answer).layer(small))
             .route("/v1/audit/events", post(audit::deliver).get(audit::query).layer(batch))
+            .route(PATH, get(sessions::answer))
             .route("/healthz", get(operator::alive))
             .route("/readyz", get(operator::ready))
             .with_state(self)

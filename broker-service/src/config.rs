@@ -18,6 +18,8 @@ use accredit_policy::{Policy, Secret};
 use serde::Deserialize as _;
 use serde_json::Value;
 
+use crate::sessions::Rotation;
+
 /// The shortest secret: 128 bits in hexadecimal.
 const SECRET: usize = 32;
 
@@ -40,6 +42,8 @@ pub struct Config {
     pub agents: Vec<Agent>,
     /// The credentials there are.
     pub credentials: BTreeMap<String, Credential>,
+    /// How long keys of sessions live.
+    pub rotation: Rotation,
 }
 
 /// An agent of the file.
@@ -147,6 +151,7 @@ impl Files {
             proxies,
             agents,
             credentials,
+            session_keys,
             unknown,
         } = raw;
         let root = Path::root();
@@ -169,8 +174,9 @@ impl Files {
         let proxies = self.proxies(proxies, &root.at("proxies"));
         let agents = self.agents(agents, policy.as_ref(), &root.at("agents"));
         let credentials = self.credentials(credentials, policy.as_ref(), &root.at("credentials"));
+        let rotation = self.rotation(session_keys, &root.at("session_keys"));
         let (issuer, listen, data, policy, operator) = (issuer?, listen?, data?, policy?, operator?);
-        Some(Config { issuer, listen, data, policy, operator, proxies, agents, credentials })
+        Some(Config { issuer, listen, data, policy, operator, proxies, agents, credentials, rotation })
     }
 
     fn listen(&mut self, listen: Field<String>, insecure: Field<bool>) -> Option<SocketAddr> {
@@ -297,6 +303,21 @@ impl Files {
             self.report.add(&path.at("ttl"), "less than a second or more than a minute", "`1s` to `60s`");
         }
         Some(Credential { audience: audience?, ttl })
+    }
+
+    fn rotation(&mut self, field: Field<raw::SessionKeys>, path: &Path) -> Rotation {
+        let raw = field.optional(path, &mut self.report).unwrap_or_default();
+        let raw::SessionKeys { rotate, overlap, unknown } = raw;
+        refuse_unknown(&unknown, raw::SessionKeys::FIELDS, path, &mut self.report);
+        let [rotate, overlap] = [(rotate, "rotate"), (overlap, "overlap")].map(|(field, name)| {
+            let span = field.optional(&path.at(name), &mut self.report);
+            let span = span.map_or(Duration::from_secs(24 * 3600), |Span(span)| span);
+            if span < Duration::from_secs(600) || span > Duration::from_secs(30 * 24 * 3600) {
+                self.report.add(&path.at(name), "less than ten minutes or more than 30 days", "`10m` to `720h`");
+            }
+            span
+        });
+        Rotation { rotate, overlap }
     }
 
     fn text(&mut self, field: Field<String>, path: &Path) -> Option<String> {

@@ -6,5 +6,6 @@ mod exchange;
 mod explain;
 mod foreign;
 mod issue;
+mod session;
 mod start;
 mod support;

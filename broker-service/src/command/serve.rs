@@ -22,7 +22,8 @@ use crate::{agents, clock, foreign};
 pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let Config { issuer, listen, data, policy, operator, proxies, agents, credentials } = config::broker(path)?;
+    let Config { issuer, listen, data, policy, operator, proxies, agents, credentials, rotation } =
+        config::broker(path)?;
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -33,7 +34,7 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
     let prover = Mutex::default();
     let store = Store::open(&data).await.map_err(|error| format!("{}: {error}", data.join("accredit.db").display()))?;
     agents::seed(store.pool(), &agents, clock::now()).await.map_err(|error| error.internal)?;
-    let app = App::new(Inner { issuer, store, policy, prover, operator, proxies, credentials });
+    let app = App::new(Inner { issuer, store, policy, prover, operator, proxies, credentials, rotation });
     let _follower = foreign::follow(&app);
     let listener = TcpListener::bind(listen).await.map_err(|error| format!("`listen`: {listen}: {error}"))?;
     tracing::info!(%listen, policy = app.policy.digest(), "ready");

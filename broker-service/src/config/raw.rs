@@ -32,6 +32,8 @@ object! {
         pub agents: List<Agent>,
         /// The credentials there are, by the names the policy uses.
         pub credentials: Named<Credential>,
+        /// How long the keys live with which proxies seal MCP sessions.
+        pub session_keys: SessionKeys,
     }
 }
 
@@ -82,5 +84,15 @@ object! {
         pub audience: String,
         /// How long it lives; `60s` unless given, which is also the most.
         pub ttl: Span,
+    }
+}
+
+object! {
+    /// How long the keys of sessions live.
+    pub struct SessionKeys {
+        /// How long a key seals; `24h` unless given.
+        pub rotate: Span,
+        /// How long it opens after that; `24h` unless given. An older session has to be opened anew.
+        pub overlap: Span,
     }
 }

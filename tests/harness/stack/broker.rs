@@ -54,10 +54,20 @@ impl Broker {
 
     /// Empties the registry behind its back.
     pub async fn forget_agents(&self) {
+        self.tamper(sqlx::query("DELETE FROM agents")).await;
+    }
+
+    /// Makes all keys of sessions older by so many seconds.
+    pub async fn age_session_keys(&self, seconds: i64) {
+        let query = "UPDATE session_keys SET not_before = not_before - ?1, not_after = not_after - ?1";
+        self.tamper(sqlx::query(query).bind(seconds)).await;
+    }
+
+    async fn tamper(&self, query: sqlx::query::Query<'_, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>) {
         use sqlx::Connection as _;
         let url = format!("sqlite://{}", self.dir.join("data/accredit.db").display());
         let mut database = sqlx::SqliteConnection::connect(&url).await.expect("the database opens");
-        sqlx::query("DELETE FROM agents").execute(&mut database).await.expect("the agents can be removed");
+        query.execute(&mut database).await.expect("the database can be changed");
     }
 
     /// The permission bits of a file in its folder of data.

@@ -7,6 +7,7 @@ use accredit_policy::headers::Headers;
 use accredit_policy::nonce::Nonce;
 use accredit_policy::replay::{Claim, Fresh};
 use accredit_policy::sender::Peer;
+use accredit_policy::session::{self, Sessions};
 use accredit_policy::stream::{Effect, Gate, Input, Stream};
 use accredit_policy::token::Prover;
 use accredit_policy::wire::audit::{Decision, Proxy};
@@ -83,9 +84,9 @@ impl Offline {
             return unreadable("`body_base64` is not base64");
         };
         let proxy = Proxy { node: "explain".into(), worker: None };
-        let nonce = Nonce::new([0; 32]);
+        let shared = (Nonce::new([0; 32]), Sessions::fetched(0));
         let mut ride = Ride {
-            gate: Gate::new(self.policy.clone(), Prover::default(), nonce, Secret::default(), proxy),
+            gate: Gate::new(self.policy.clone(), Prover::default(), shared, Secret::default(), proxy),
             stream: Stream::default(),
             now: request.now.map_or_else(clock::now, Time::from_seconds),
             body,
@@ -153,11 +154,10 @@ impl Ride<'_> {
 
     /// Brings the documents there are; for the others it is as if the issuer were away.
     fn fetch(&mut self) {
-        let Gate { policy, prover, .. } = &mut self.gate;
-        for fetch in prover.wanted(policy) {
+        for fetch in self.gate.wanted() {
             let answer = Answer { body: self.lists.get(&fetch.url).map(Vec::as_slice), cache_control: None };
             // Why a document is no good shows in the verdict.
-            let _ = prover.arrived(&fetch.document, &answer, policy, self.now);
+            let _ = self.gate.arrived(&fetch.document, &answer, self.now);
         }
     }
 
@@ -195,6 +195,10 @@ fn headers(request: &Request) -> Headers {
     let pseudo = [(":method", &request.method), (":authority", &request.host), (":path", &request.path)];
     let pseudo = pseudo.into_iter().map(|(name, value)| (name.to_owned(), value.clone().into_bytes()));
     let others = request.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone().into_bytes()));
+    let others: Vec<_> = others.collect();
+    // Only the proxies can open a session; which one it is decides nothing about the call.
+    let sessions = others.iter().filter(|(name, _)| name == session::HEADER).count();
+    let others = others.into_iter().filter(|(name, _)| sessions > 1 || name != session::HEADER);
     Headers::new(pseudo.chain(others))
 }
 

@@ -7,10 +7,9 @@
 //! Times are seconds since the epoch. A key is handed out before its time, so that no proxy meets a session it cannot
 //! open.
 
-use std::collections::BTreeSet;
+use std::fmt;
 
-use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::json;
@@ -47,8 +46,8 @@ pub struct Key {
     pub not_after: u64,
 }
 
-impl std::fmt::Debug for Key {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Key {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.session().fmt(formatter)
     }
 }
@@ -82,42 +81,42 @@ impl Keys {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawKeys {
-    keys: Vec<RawKey>,
-    next: u64,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawKey {
-    id: String,
-    key: String,
-    not_before: u64,
-    not_after: u64,
-}
-
 /// Reads the answer's body strictly; an error does not quote it.
 pub fn read(body: &[u8]) -> Result<Keys, &'static str> {
     let value = json::text(body).and_then(json::value).map_err(|_| "is not strict JSON")?;
-    let RawKeys { keys, next } = serde_json::from_value(value).map_err(|_| "is no list of keys")?;
-    if !(1..=KEYS).contains(&keys.len()) {
+    let keys = keys(&value).ok_or("is no list of keys")?;
+    if !(1..=KEYS).contains(&keys.keys.len()) {
         return Err("holds no key or too many");
     }
-    let keys = keys.into_iter().map(key).collect::<Option<Vec<_>>>().ok_or("holds a key that is none")?;
-    let names: BTreeSet<_> = keys.iter().map(Key::id).collect();
-    match names.len() == keys.len() {
-        true => Ok(Keys { keys, next }),
-        false => Err("holds a key twice"),
+    let mut names: Vec<_> = keys.keys.iter().map(Key::id).collect();
+    while let Some(name) = names.pop() {
+        if names.contains(&name) {
+            return Err("holds a key twice");
+        }
     }
+    Ok(keys)
 }
 
-fn key(RawKey { id, key, not_before, not_after }: RawKey) -> Option<Key> {
-    let bytes = Zeroizing::new(base64url(&Zeroizing::new(key))?);
+fn keys(value: &Value) -> Option<Keys> {
+    let list = value.get("keys")?.as_array()?;
+    let mut keys = Vec::with_capacity(list.len());
+    for item in list {
+        keys.push(key(item)?);
+    }
+    (size(value) == 2).then_some(Keys { keys, next: value.get("next")?.as_u64()? })
+}
+
+fn key(value: &Value) -> Option<Key> {
+    let bytes = Zeroizing::new(base64url(value.get("key")?.as_str()?)?);
     let secret = Zeroizing::new(bytes.as_slice().try_into().ok()?);
-    let key = Key { secret, not_before, not_after };
-    (not_before < not_after && key.id() == id).then_some(key)
+    let [not_before, not_after] = ["not_before", "not_after"].map(|name| value.get(name).and_then(Value::as_u64));
+    let key = Key { secret, not_before: not_before?, not_after: not_after? };
+    let named = value.get("id")?.as_str() == Some(&*key.id());
+    (size(value) == 4 && named && key.not_before < key.not_after).then_some(key)
+}
+
+fn size(value: &Value) -> usize {
+    value.as_object().map_or(0, serde_json::Map::len)
 }
 
 #[cfg(test)]
@@ -149,11 +148,11 @@ mod tests {
             (text.replacen("\"next\":5", "\"nexd\":5", 1), "is no list of keys"),
             (text.replacen("\"id\"", "\"x\":1,\"id\"", 1), "is no list of keys"),
             ("{\"keys\":[],\"next\":5}".into(), "holds no key or too many"),
-            (text.replacen(&one, &encode(&[1; 31]), 1), "holds a key that is none"),
-            (text.replacen(&one, &format!("{one}AAAA"), 1), "holds a key that is none"),
-            (text.replacen(&one, &encode(&[3; 32]), 1), "holds a key that is none"),
-            (text.replacen(&name, "AAAAAAAA", 1), "holds a key that is none"),
-            (text.replacen("\"not_after\":20", "\"not_after\":10", 1), "holds a key that is none"),
+            (text.replacen(&one, &encode(&[1; 31]), 1), "is no list of keys"),
+            (text.replacen(&one, &format!("{one}AAAA"), 1), "is no list of keys"),
+            (text.replacen(&one, &encode(&[3; 32]), 1), "is no list of keys"),
+            (text.replacen(&name, "AAAAAAAA", 1), "is no list of keys"),
+            (text.replacen("\"not_after\":20", "\"not_after\":10", 1), "is no list of keys"),
         ] {
             assert_ne!(bad, text);
             assert_eq!(read(bad.as_bytes()).err(), Some(why), "{bad}");
