@@ -5,10 +5,9 @@
 
 use std::time::Duration;
 
-use hmac::{Hmac, Mac as _};
-use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
+use crate::secret::derive;
 use crate::time::Time;
 use crate::token::{base64url, encode};
 
@@ -46,13 +45,7 @@ impl Nonce {
     }
 
     fn of(&self, period: u64) -> Vec<u8> {
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else {
-            // Every length is a key for HMAC.
-            return Vec::new();
-        };
-        mac.update(b"accredit dpop nonce");
-        mac.update(&period.to_be_bytes());
-        mac.finalize().into_bytes().iter().copied().take(16).collect()
+        derive(&self.0, &[b"accredit dpop nonce", &period.to_be_bytes()]).iter().copied().take(16).collect()
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -39,6 +41,16 @@ impl fmt::Debug for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("***")
     }
+}
+
+/// HMAC-SHA-256 of the parts: bytes for one use of the key, told apart from those of other uses by what the parts begin with.
+pub(crate) fn derive(key: &[u8], parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
+        // Every length is a key for HMAC.
+        return Zeroizing::default();
+    };
+    parts.iter().for_each(|part| mac.update(part));
+    Zeroizing::new(mac.finalize().into_bytes().into())
 }
 
 #[cfg(test)]

@@ -15,10 +15,9 @@ use std::fmt;
 
 use chacha20poly1305::aead::{Aead as _, Payload};
 use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
-use hmac::{Hmac, Mac as _};
-use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use crate::secret::derive;
 use crate::time::Time;
 use crate::token::{Verified, base64url, encode};
 
@@ -190,16 +189,6 @@ impl Sealer {
         let begun = self.0.iter().filter(|key| key.from <= now && key.opens(now));
         begun.rev().max_by_key(|key| key.from)
     }
-}
-
-/// HMAC-SHA-256 of the parts.
-fn derive(key: &[u8], parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
-        // Every length is a key for HMAC.
-        return Zeroizing::default();
-    };
-    parts.iter().for_each(|part| mac.update(part));
-    Zeroizing::new(mac.finalize().into_bytes().into())
 }
 
 #[cfg(test)]
