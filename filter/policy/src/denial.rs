@@ -135,12 +135,16 @@ table! {
     HeaderMismatch header_mismatch 400 Silent -32020 "headers and body disagree";
     /// The body is larger than the limit.
     RequestTooLarge request_too_large 413 Silent -32600 "the request body is too large";
+    /// The session is another principal's, or none.
+    SessionForeign session_foreign 404 Silent -31002 "no such session";
     /// The issuer's keys cannot be had.
     KeysUnavailable keys_unavailable 503 Silent -31003 "the token cannot be checked now";
     /// Whether the token was revoked cannot be known.
     RevocationStale revocation_stale 503 Silent -31003 "whether the token was revoked cannot be known now";
     /// The broker cannot be reached, or does not answer as it should.
     BrokerUnavailable broker_unavailable 503 Silent -31003 "no credential can be issued now";
+    /// The keys of sessions cannot be had from the broker.
+    SessionsUnavailable broker_unavailable 503 Silent -31003 "the session cannot be checked now";
     /// The call could not be recorded.
     AuditUnavailable audit_unavailable 503 Silent -31003 "the call cannot be recorded now";
     /// The proxy did not do what was asked of it.
@@ -224,8 +228,12 @@ impl Denial {
     pub fn reply(&self, server: Option<&Server>, id: Option<&str>, decision: &str) -> Reply {
         let row = self.reason.row();
         let body = self.body(&row, id, decision);
-        // A call that has an identifier can be told in the protocol's own words.
-        if id.is_some() && server.is_some_and(|server| server.denials == Denials::JsonRpc) {
+        // A call that has an identifier can be told in the protocol's own words. Only a 404 makes a client open a session
+        // anew.
+        if self.reason != Reason::SessionForeign
+            && id.is_some()
+            && server.is_some_and(|server| server.denials == Denials::JsonRpc)
+        {
             return Reply::json(200, body);
         }
         let mut reply = Reply::json(row.status, body);

@@ -24,6 +24,11 @@ pub const VERSIONS: &[&str] = &["2025-03-26", "2025-06-18", "2025-11-25", MODERN
 
 const MODERN: &str = "2026-07-28";
 
+/// Whether the headers say that a request is of the modern era.
+pub(crate) fn is_modern(headers: &Headers) -> bool {
+    headers.sole("mcp-protocol-version") == Sole::One(MODERN)
+}
+
 /// The two shapes of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Era {
@@ -45,7 +50,7 @@ impl<'a> Call<'a> {
     ///
     /// Only the modern era repeats the body, and only the name of what is asked for.
     pub fn early(headers: &'a Headers) -> Result<Self, Flaw> {
-        if headers.sole("mcp-protocol-version") != Sole::One(MODERN) {
+        if !is_modern(headers) {
             let note = "only requests of 2026-07-28 can be judged by their headers";
             return Err(Flaw::new(Reason::VersionUnsupported, note));
         }

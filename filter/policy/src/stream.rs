@@ -17,6 +17,7 @@ mod end;
 mod gate;
 mod input;
 mod request;
+mod session;
 mod shadow;
 mod story;
 mod task;
@@ -44,6 +45,7 @@ use answer::{Onward, Shape, Viewer};
 use body::{complete, grow};
 use early::{Ahead, early};
 use request::Request;
+use session::Session;
 use shadow::Shade;
 use story::Story;
 use task::{Recall, Starter};
@@ -55,6 +57,7 @@ pub struct Stream {
     story: Story,
     origin: Option<Origin>,
     shade: Option<Shade>,
+    session: Session,
 }
 
 #[derive(Debug, Default)]
@@ -64,6 +67,7 @@ enum State {
     Proving(Held),
     Binding(Held, Verified),
     Claiming(Held, Pending),
+    Entering(Held, Bound),
     Reading(Held, Bound),
     Recalling(Box<Recall>),
     Minting(Held, Permit, Era, Onward),
@@ -148,7 +152,8 @@ impl Stream {
             (State::Opened, Input::Headers { headers, last, random }) => self.open(headers, last, random, gate, now),
             (State::Proving(held), Input::KeysSettled) => self.prove(held, gate, now),
             (State::Binding(held, verified), Input::Peer(peer)) => self.bind(held, verified, &peer, gate, now),
-            (State::Claiming(held, pending), Input::Claimed(claim)) => self.claim(held, pending, claim, gate),
+            (State::Claiming(held, pending), Input::Claimed(claim)) => self.claim(held, pending, claim, gate, now),
+            (State::Entering(held, bound), Input::KeysSettled) => self.bound(held, bound, gate, now),
             (state, Input::Grown { .. } | Input::Trailers) if early(gate) && state.waits() => self.hurried(),
             (state, Input::Grown { size, last }) => grow(state, size, last, gate),
             (state, Input::Trailers) => Ok(complete(state)),
@@ -159,7 +164,7 @@ impl Stream {
                 self.mint(held, permit, (era, onward), &response, now)
             }
             (State::Forwarded(onward), Input::Answered { headers, last }) => {
-                self.answered(onward, &headers, last, gate)
+                self.answered(onward, &headers, last, gate, now)
             }
             (State::Showing(viewer, shape), Input::AnswerGrown { size, last }) => {
                 self.shown(viewer, shape, size, last, gate)
@@ -333,7 +338,9 @@ impl Stream {
         if onward.viewer.is_some() && held.request.headers.has("accept-encoding") {
             remove.push("accept-encoding".to_owned());
         }
-        let effects = vec![Effect::Count(held.server.clone(), "permit"), Effect::Forward(Edits { remove, set })];
+        let mut edits = Edits { remove, set };
+        self.session.inward(Some(&held.request.headers), &mut edits);
+        let effects = vec![Effect::Count(held.server.clone(), "permit"), Effect::Forward(edits)];
         match held.ahead.take() {
             Some(bound) => (State::Early(Ahead::new(held, bound, permit, onward)), effects),
             None => {

@@ -30,6 +30,8 @@ struct Fetched {
     kept: Kept<Sealer>,
     used: bool,
     wanted: bool,
+    /// The last fetch brought nothing: the next is made in the background, and nobody waits for it.
+    failed: bool,
     jitter: Jitter,
 }
 
@@ -38,9 +40,9 @@ struct Fetched {
 pub enum Ready {
     /// There is.
     Now,
-    /// A fetch is under way that may bring one.
+    /// The first fetch is under way.
     Waits,
-    /// None can be had.
+    /// None can be had now.
     Never,
 }
 
@@ -53,7 +55,13 @@ impl Sessions {
     /// With the broker's keys. `seed` spreads the fetches of many workers.
     pub fn fetched(seed: u64) -> Self {
         let kept = Kept::default();
-        Self(Source::Broker(Box::new(Fetched { kept, used: false, wanted: false, jitter: Jitter::new(seed) })))
+        Self(Source::Broker(Box::new(Fetched {
+            kept,
+            used: false,
+            wanted: false,
+            failed: false,
+            jitter: Jitter::new(seed),
+        })))
     }
 
     /// Whether a session can be sealed and opened now; if not, has the keys fetched.
@@ -64,7 +72,7 @@ impl Sessions {
         }
         match (&self.0, self.sealer()) {
             (_, Some(sealer)) if sealer.seals(now) => Ready::Now,
-            (Source::Broker(fetched), _) if fetched.kept.flies(now) => Ready::Waits,
+            (Source::Broker(fetched), _) if !fetched.failed && fetched.kept.flies(now) => Ready::Waits,
             _ => Ready::Never,
         }
     }
@@ -116,10 +124,12 @@ impl Sessions {
         match answer.body.ok_or("could not be fetched").and_then(session::read) {
             Ok(keys) => {
                 let span = fetched.jitter.shorten(Duration::from_secs(keys.next).clamp(LEAST, MOST));
+                fetched.failed = false;
                 fetched.kept.land(keys.sealer(), span, now);
                 Ok(())
             }
             Err(why) => {
+                fetched.failed = true;
                 fetched.kept.fail(now);
                 Err(why)
             }
@@ -187,7 +197,7 @@ mod tests {
         assert_eq!(sessions.ready(NOW), Ready::Waits);
         assert!(sessions.arrived(&Answer::default(), NOW).is_err());
         assert_eq!(sessions.ready(NOW), Ready::Never);
-        assert_eq!(sessions.ready(later(1)), Ready::Waits);
+        assert_eq!(sessions.ready(later(1)), Ready::Never, "nobody waits again for a broker that is away");
         assert!(fetch(&mut sessions).is_some());
         let body = document(0);
         sessions.arrived(&Answer { body: Some(body.as_bytes()), cache_control: None }, later(1)).unwrap();
@@ -197,7 +207,7 @@ mod tests {
             assert_eq!(sessions.ready(later(seconds)), Ready::Now);
             assert!(sessions.arrived(&Answer { body: Some(b"{}"), cache_control: None }, later(seconds)).is_err());
         }
-        assert_eq!(sessions.ready(later(100)), Ready::Waits);
+        assert_eq!(sessions.ready(later(100)), Ready::Never);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::call::Call;
 use crate::denial::{Denial, Reason};
 use crate::replay::Claim;
 use crate::sender::{self, Bound, Judged, Peer, Pending, Shown};
+use crate::session::Ready;
 use crate::time::Time;
 use crate::token::{Outcome, Refusal, Verified};
 
@@ -42,22 +43,25 @@ impl Stream {
         };
         let means = (&gate.nonce, gate.prover.native());
         match sender::judge(verified, (server, &gate.policy), &shown, means, now) {
-            Ok(Judged::Bound(bound)) => self.bound(held, bound, gate),
+            Ok(Judged::Bound(bound)) => self.bound(held, bound, gate, now),
             Ok(Judged::Once(fresh, pending)) => Ok((State::Claiming(held, pending), vec![Effect::Claim(fresh)])),
             Err(refusal) => self.refuse(refusal.into(), Some(&held.server)),
         }
     }
 
     /// Goes on with a proof that was seen for the first time.
-    pub(super) fn claim(&mut self, held: Held, pending: Pending, claim: Claim, gate: &mut Gate) -> Step {
+    pub(super) fn claim(&mut self, held: Held, pending: Pending, claim: Claim, gate: &mut Gate, now: Time) -> Step {
         match pending.claimed(claim) {
-            Ok(bound) => self.bound(held, bound, gate),
+            Ok(bound) => self.bound(held, bound, gate, now),
             Err(refusal) => self.refuse(refusal.into(), Some(&held.server)),
         }
     }
 
     /// Goes on with a token in the right hands: a session's request at once, a message when its body is there.
-    fn bound(&mut self, held: Held, bound: Bound, gate: &mut Gate) -> Step {
+    pub(super) fn bound(&mut self, held: Held, bound: Bound, gate: &mut Gate, now: Time) -> Step {
+        if self.enter(&held, &bound, gate, now)? == Ready::Waits {
+            return Ok((State::Entering(held, bound), vec![Effect::AwaitKeys]));
+        }
         let method = held.request.method.clone();
         match method.as_str() {
             "POST" => {

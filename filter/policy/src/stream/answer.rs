@@ -12,6 +12,8 @@ use crate::origin::Origin;
 use crate::policy::{Mode, Server};
 use crate::secret::Secret;
 use crate::sender::Bound;
+use crate::session::HEADER;
+use crate::time::Time;
 
 /// How long a client may keep a list, in milliseconds: after a step-up there is more to see.
 const KEEP: u64 = 60_000;
@@ -81,7 +83,14 @@ const OF_THE_BODY: &[&str] = &["content-length", "etag", "content-md5", "digest"
 
 impl Stream {
     /// Judges the head of the answer: a refusal of our credential is no message for the agent.
-    pub(super) fn answered(&mut self, mut onward: Onward, headers: &Headers, last: bool, gate: &Gate) -> Step {
+    pub(super) fn answered(
+        &mut self,
+        mut onward: Onward,
+        headers: &Headers,
+        last: bool,
+        gate: &Gate,
+        now: Time,
+    ) -> Step {
         let status = headers.text(":status").and_then(|status| status.parse().ok()).unwrap_or_default();
         self.story.answered(status);
         match status {
@@ -91,6 +100,10 @@ impl Stream {
             }
             _ => {}
         }
+        let session = match self.session.outward(headers, gate, now) {
+            Ok(session) => session,
+            Err(denial) => return self.refuse(denial, None),
+        };
         // An upstream's challenge would send the agent to another authorization server.
         let mut remove = vec!["www-authenticate"];
         let viewer = onward.viewer.take().filter(|_| (200..300).contains(&status) && !last);
@@ -105,10 +118,12 @@ impl Stream {
                 }
             }
         };
+        remove.extend(session.as_ref().map(|_| HEADER));
         let page: Vec<_> = self.origin.iter().flat_map(Origin::headers).collect();
         remove.extend(page.iter().map(|(name, _)| *name).filter(|name| *name != "vary"));
         let remove: Vec<_> = remove.into_iter().filter(|name| headers.has(name)).map(str::to_owned).collect();
-        let set: Vec<_> = page.into_iter().map(|(name, value)| (name.to_owned(), Secret::new(value))).collect();
+        let page = page.into_iter().map(|(name, value)| (name.to_owned(), Secret::new(value)));
+        let set: Vec<_> = page.chain(session.flatten().map(|id| (HEADER.to_owned(), id))).collect();
         match remove.is_empty() && set.is_empty() {
             true => Ok((state, Vec::new())),
             false => Ok((state, vec![Effect::Respond(Edits { remove, set })])),

@@ -53,6 +53,7 @@ impl State {
             Self::Proving(_)
                 | Self::Binding(..)
                 | Self::Claiming(..)
+                | Self::Entering(..)
                 | Self::Reading(..)
                 | Self::Recalling(_)
                 | Self::Minting(..)
@@ -62,9 +63,11 @@ impl State {
     /// The request, while its body is still to be judged.
     pub(super) fn held(&mut self) -> Option<&mut Held> {
         match self {
-            Self::Proving(held) | Self::Binding(held, _) | Self::Claiming(held, _) | Self::Reading(held, _) => {
-                Some(held)
-            }
+            Self::Proving(held)
+            | Self::Binding(held, _)
+            | Self::Claiming(held, _)
+            | Self::Entering(held, _)
+            | Self::Reading(held, _) => Some(held),
             Self::Early(ahead) => Some(ahead.held()),
             Self::Opened | Self::Recalling(_) | Self::Minting(..) | Self::Cut | Self::Ended => None,
             Self::Forwarded(_) | Self::Showing(..) | Self::Watching(_) => None,

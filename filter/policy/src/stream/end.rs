@@ -47,6 +47,7 @@ impl Stream {
             State::Proving(_)
             | State::Binding(..)
             | State::Claiming(..)
+            | State::Entering(..)
             | State::Reading(..)
             | State::Recalling(_)
             | State::Minting(..) => {

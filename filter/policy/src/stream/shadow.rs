@@ -60,7 +60,9 @@ impl Stream {
         let line = format!("{} {}: {}; let through, as in shadow", denial.reason, self.record().id, denial.note);
         let mut effects = vec![Effect::Log(Severity::Caller, line), Effect::Count(server, "shadow")];
         if !shade.gone {
-            effects.push(Effect::Forward(Edits { remove: shade.remove, set: Vec::new() }));
+            let mut edits = Edits { remove: shade.remove, set: Vec::new() };
+            self.session.inward(None, &mut edits);
+            effects.push(Effect::Forward(edits));
         }
         (State::Forwarded(Onward::default()), effects)
     }
