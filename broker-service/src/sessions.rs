@@ -55,7 +55,7 @@ async fn current(pool: &SqlitePool, rotation: Rotation, now: u64) -> Result<Vec<
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
     let mut keys = load(&mut transaction, now).await?;
     if let Some(not_before) = rotation.successor(&keys, now) {
-        let secret = Zeroizing::new(clock::random()?);
+        let secret = Zeroizing::new(clock::random::<32>()?.to_vec());
         let key = Key { secret, not_before, not_after: rotation.end(not_before) };
         sqlx::query("DELETE FROM session_keys WHERE not_after <= ?")
             .bind(signed(now))
@@ -82,10 +82,9 @@ async fn load(connection: &mut SqliteConnection, now: u64) -> Result<Vec<Key>, A
 }
 
 fn read(row: &SqliteRow) -> Result<Key, ApiError> {
-    let bytes = Zeroizing::new(row.try_get::<Vec<u8>, _>("key")?);
-    let secret = bytes.as_slice().try_into().map_err(|_| ApiError::unavailable("a key of sessions is none"))?;
+    let secret = Zeroizing::new(row.try_get::<Vec<u8>, _>("key")?);
     let time = |name| row.try_get::<i64, _>(name).map(|time| u64::try_from(time).unwrap_or_default());
-    Ok(Key { secret: Zeroizing::new(secret), not_before: time("not_before")?, not_after: time("not_after")? })
+    Ok(Key { secret, not_before: time("not_before")?, not_after: time("not_after")? })
 }
 
 impl Rotation {

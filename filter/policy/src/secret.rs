@@ -44,13 +44,13 @@ impl fmt::Debug for Secret {
 }
 
 /// HMAC-SHA-256 of the parts: bytes for one use of the key, told apart from those of other uses by what the parts begin with.
-pub(crate) fn derive(key: &[u8], parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
+pub(crate) fn derive(key: &[u8], parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
         // Every length is a key for HMAC.
         return Zeroizing::default();
     };
     parts.iter().for_each(|part| mac.update(part));
-    Zeroizing::new(mac.finalize().into_bytes().into())
+    Zeroizing::new(mac.finalize().into_bytes().to_vec())
 }
 
 #[cfg(test)]

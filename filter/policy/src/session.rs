@@ -89,8 +89,7 @@ pub enum Unsealable {
 #[derive(Clone)]
 pub struct Key {
     id: [u8; ID],
-    cipher: XChaCha20Poly1305,
-    nonce: Zeroizing<[u8; 32]>,
+    secret: Zeroizing<Vec<u8>>,
     from: Time,
     until: Option<Time>,
 }
@@ -106,21 +105,24 @@ impl Key {
     ///
     /// What it is used for is derived from it, each with a label of its own: no two uses share a key, and the identifier
     /// cannot be given to another one.
-    pub fn new(secret: &[u8; 32], from: Time, until: Option<Time>) -> Self {
-        let [id, cipher, nonce] =
-            [&b"id"[..], b"cipher", b"nonce"].map(|label| derive(secret, &[b"accredit session ", label]));
-        let id = id.first_chunk().copied().unwrap_or_default();
-        Self { id, cipher: XChaCha20Poly1305::new(&(*cipher).into()), nonce, from, until }
+    pub fn new(secret: Zeroizing<Vec<u8>>, from: Time, until: Option<Time>) -> Self {
+        let id = derive(&secret, &[b"accredit session id"]).first_chunk().copied().unwrap_or_default();
+        Self { id, secret, from, until }
     }
 
     /// The key an operator wrote down.
     fn written(text: &str) -> Self {
-        Self::new(&derive(text.as_bytes(), &[b"accredit session key"]), Time::default(), None)
+        Self::new(derive(text.as_bytes(), &[b"accredit session key"]), Time::default(), None)
     }
 
     /// Its name, the same everywhere.
     pub fn id(&self) -> String {
         encode(&self.id)
+    }
+
+    /// `None` never comes: what is derived is as long as a key.
+    fn cipher(&self) -> Option<XChaCha20Poly1305> {
+        XChaCha20Poly1305::new_from_slice(&derive(&self.secret, &[b"accredit session cipher"])).ok()
     }
 
     fn opens(&self, now: Time) -> bool {
@@ -133,7 +135,8 @@ impl Key {
     /// stream away. This needs none. It also keeps the sealed identifier the same for as long as the key is: some servers
     /// repeat theirs in every answer.
     fn nonce(&self, binding: &[u8], id: &str) -> [u8; NONCE] {
-        derive(&*self.nonce, &[binding, id.as_bytes()]).first_chunk().copied().unwrap_or_default()
+        let key = derive(&self.secret, &[b"accredit session nonce"]);
+        derive(&key, &[binding, id.as_bytes()]).first_chunk().copied().unwrap_or_default()
     }
 }
 
@@ -150,8 +153,9 @@ impl Sealer {
     /// With the keys an operator wrote down, between white space: the first one seals, all of them open. `None` where there
     /// is none, or one of less than 32 characters.
     pub fn written(text: &str) -> Option<Self> {
-        let keys = text.split_ascii_whitespace().map(|key| (key.len() >= 32).then(|| Key::written(key)));
-        keys.collect::<Option<Vec<_>>>().filter(|keys| !keys.is_empty()).map(Self)
+        let mut keys = text.split_ascii_whitespace().peekable();
+        let sound = keys.peek().is_some() && keys.clone().all(|key| key.len() >= 32);
+        sound.then(|| Self(keys.map(Key::written).collect()))
     }
 
     /// Whether there is a key to seal with now.
@@ -168,7 +172,8 @@ impl Sealer {
         let binding = principal.binding();
         let nonce = key.nonce(&binding, id);
         let payload = Payload { msg: id.as_bytes(), aad: &binding };
-        let sealed = key.cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_| Unsealable::Malformed)?;
+        let sealed = key.cipher().and_then(|cipher| cipher.encrypt(&XNonce::from(nonce), payload).ok());
+        let sealed = sealed.ok_or(Unsealable::Keyless)?;
         Ok(encode(&[&key.id[..], &nonce, &sealed].concat()))
     }
 
@@ -180,8 +185,8 @@ impl Sealer {
         let key = self.0.iter().find(|key| key.id == *id && key.opens(now)).ok_or(Foreign)?;
         let binding = principal.binding();
         let payload = Payload { msg: sealed, aad: &binding };
-        let opened = key.cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| Foreign)?;
-        String::from_utf8(opened).map_err(|_| Foreign)
+        let opened = key.cipher().and_then(|cipher| cipher.decrypt(&XNonce::from(*nonce), payload).ok());
+        opened.and_then(|id| String::from_utf8(id).ok()).ok_or(Foreign)
     }
 
     /// The latest key that has begun; of several the first.

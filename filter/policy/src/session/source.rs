@@ -122,10 +122,10 @@ impl Sessions {
             return Ok(());
         };
         match answer.body.ok_or("could not be fetched").and_then(session::read) {
-            Ok(keys) => {
-                let span = fetched.jitter.shorten(Duration::from_secs(keys.next).clamp(LEAST, MOST));
+            Ok((sealer, next)) => {
+                let span = fetched.jitter.shorten(Duration::from_secs(next).clamp(LEAST, MOST));
                 fetched.failed = false;
-                fetched.kept.land(keys.sealer(), span, now);
+                fetched.kept.land(sealer, span, now);
                 Ok(())
             }
             Err(why) => {
@@ -155,7 +155,8 @@ mod tests {
     const ALICE: Principal<'_> = Principal { server: "crm", issuer: "i", agent: "a", subject: "s" };
 
     fn document(next: u64) -> String {
-        let key = session::Key { secret: [3; 32].into(), not_before: NOW.seconds(), not_after: later(100).seconds() };
+        let key =
+            session::Key { secret: vec![3; 32].into(), not_before: NOW.seconds(), not_after: later(100).seconds() };
         session::Keys { keys: vec![key], next }.write().reveal().to_owned()
     }
 

@@ -12,7 +12,7 @@ fn later(seconds: u64) -> Time {
 }
 
 fn sealer() -> Sealer {
-    Sealer::new(vec![Key::new(&[1; 32], NOW, Some(later(100)))])
+    Sealer::new(vec![Key::new(vec![1; 32].into(), NOW, Some(later(100)))])
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn what_was_never_sealed_opens_for_no_one() {
 #[test]
 fn no_other_key_opens_not_even_under_its_name() {
     let sealed = sealer().seal("s-1", &ALICE, NOW).unwrap();
-    let other = Key::new(&[2; 32], NOW, None);
+    let other = Key::new(vec![2; 32].into(), NOW, None);
     assert_eq!(Sealer::new(vec![other.clone()]).open(&sealed, &ALICE, NOW), Err(Foreign));
     assert_eq!(Sealer::default().open(&sealed, &ALICE, NOW), Err(Foreign));
     let mut forged = base64url(&sealed).unwrap();
@@ -96,8 +96,8 @@ fn only_visible_ascii_of_some_length_is_sealed() {
 
 #[test]
 fn the_latest_key_seals_and_earlier_ones_open_until_their_end() {
-    let old = Key::new(&[1; 32], NOW, Some(later(100)));
-    let new = Key::new(&[2; 32], later(50), Some(later(200)));
+    let old = Key::new(vec![1; 32].into(), NOW, Some(later(100)));
+    let new = Key::new(vec![2; 32].into(), later(50), Some(later(200)));
     let both = Sealer::new(vec![new.clone(), old.clone()]);
     let alone = |key: &Key| Sealer::new(vec![key.clone()]);
 

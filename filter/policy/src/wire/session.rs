@@ -7,8 +7,6 @@
 //! Times are seconds since the epoch. A key is handed out before its time, so that no proxy meets a session it cannot
 //! open.
 
-use std::fmt;
-
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -28,7 +26,6 @@ pub const SIZE: usize = 8 * 1024;
 const KEYS: usize = 16;
 
 /// The keys there are.
-#[derive(Debug)]
 pub struct Keys {
     /// In any order.
     pub keys: Vec<Key>,
@@ -38,42 +35,26 @@ pub struct Keys {
 
 /// One key.
 pub struct Key {
-    /// The key itself.
-    pub secret: Zeroizing<[u8; 32]>,
+    /// The key itself: 32 bytes.
+    pub secret: Zeroizing<Vec<u8>>,
     /// From when on it seals.
     pub not_before: u64,
     /// When it stops to open.
     pub not_after: u64,
 }
 
-impl fmt::Debug for Key {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.session().fmt(formatter)
-    }
-}
-
 impl Key {
-    fn session(&self) -> session::Key {
-        let at = Time::from_seconds;
-        session::Key::new(&self.secret, at(self.not_before), Some(at(self.not_after)))
-    }
-
     /// Its name.
     pub fn id(&self) -> String {
-        self.session().id()
+        session::Key::new(self.secret.clone(), Time::default(), None).id()
     }
 }
 
 impl Keys {
-    /// What seals and opens with them.
-    pub fn sealer(&self) -> Sealer {
-        Sealer::new(self.keys.iter().map(Key::session).collect())
-    }
-
     /// The answer's body.
     pub fn write(&self) -> Secret {
         let key = |key: &Key| {
-            let secret = encode(&*key.secret);
+            let secret = encode(&key.secret);
             json!({ "id": key.id(), "key": secret, "not_before": key.not_before, "not_after": key.not_after })
         };
         let keys: Vec<_> = self.keys.iter().map(key).collect();
@@ -81,38 +62,41 @@ impl Keys {
     }
 }
 
-/// Reads the answer's body strictly; an error does not quote it.
-pub fn read(body: &[u8]) -> Result<Keys, &'static str> {
+/// Reads the answer's body strictly: what seals and opens, and after how many seconds to ask again. An error does not quote
+/// the body.
+pub fn read(body: &[u8]) -> Result<(Sealer, u64), &'static str> {
     let value = json::text(body).and_then(json::value).map_err(|_| "is not strict JSON")?;
-    let keys = keys(&value).ok_or("is no list of keys")?;
-    if !(1..=KEYS).contains(&keys.keys.len()) {
-        return Err("holds no key or too many");
-    }
-    let mut names: Vec<_> = keys.keys.iter().map(Key::id).collect();
-    while let Some(name) = names.pop() {
-        if names.contains(&name) {
-            return Err("holds a key twice");
-        }
-    }
-    Ok(keys)
+    document(&value).ok_or("is no list of keys")
 }
 
-fn keys(value: &Value) -> Option<Keys> {
-    let list = value.get("keys")?.as_array()?;
-    let mut keys = Vec::with_capacity(list.len());
+fn document(value: &Value) -> Option<(Sealer, u64)> {
+    let list = value.get("keys")?.as_array().filter(|list| (1..=KEYS).contains(&list.len()))?;
+    let mut keys: Vec<session::Key> = Vec::with_capacity(list.len());
     for item in list {
-        keys.push(key(item)?);
+        let key = key(item)?;
+        if keys.iter().any(|other| other.id() == key.id()) {
+            return None;
+        }
+        keys.push(key);
     }
-    (size(value) == 2).then_some(Keys { keys, next: value.get("next")?.as_u64()? })
+    (size(value) == 2).then_some((Sealer::new(keys), number(value, "next")?))
 }
 
-fn key(value: &Value) -> Option<Key> {
-    let bytes = Zeroizing::new(base64url(value.get("key")?.as_str()?)?);
-    let secret = Zeroizing::new(bytes.as_slice().try_into().ok()?);
-    let [not_before, not_after] = ["not_before", "not_after"].map(|name| value.get(name).and_then(Value::as_u64));
-    let key = Key { secret, not_before: not_before?, not_after: not_after? };
-    let named = value.get("id")?.as_str() == Some(&*key.id());
-    (size(value) == 4 && named && key.not_before < key.not_after).then_some(key)
+fn key(value: &Value) -> Option<session::Key> {
+    let secret = Zeroizing::new(base64url(text(value, "key")?)?);
+    let (from, until) = (number(value, "not_before")?, number(value, "not_after")?);
+    let sound = size(value) == 4 && secret.len() == 32 && from < until;
+    let key = session::Key::new(secret, Time::from_seconds(from), Some(Time::from_seconds(until)));
+    // A name of another key says that one of the two is not what was meant.
+    (sound && text(value, "id")? == key.id()).then_some(key)
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
+    value.get(name)?.as_str()
+}
+
+fn number(value: &Value, name: &str) -> Option<u64> {
+    value.get(name)?.as_u64()
 }
 
 fn size(value: &Value) -> usize {
@@ -124,16 +108,18 @@ mod tests {
     use super::*;
 
     fn keys() -> Keys {
-        let key = |byte| Key { secret: [byte; 32].into(), not_before: 10, not_after: 20 };
+        let key = |byte| Key { secret: vec![byte; 32].into(), not_before: 10, not_after: 20 };
         Keys { keys: vec![key(1), key(2)], next: 5 }
     }
 
     #[test]
     fn keys_survive_the_way() {
-        let text = keys().write();
-        let got = read(text.reveal().as_bytes()).unwrap();
-        assert_eq!((got.write(), got.next), (text, 5));
-        assert_eq!(format!("{got:?}").matches("AQEBAQ").count(), 0);
+        let (sealer, next) = read(keys().write().reveal().as_bytes()).unwrap();
+        let ids: Vec<_> = keys().keys.iter().map(Key::id).collect();
+        assert_eq!(format!("{sealer:?}"), format!("Sealer([Key({}), Key({})])", ids[0], ids[1]));
+        let sound = |seconds| sealer.seals(Time::from_seconds(seconds));
+        assert_eq!([9, 10, 19, 20].map(sound), [false, true, true, false]);
+        assert_eq!(next, 5);
     }
 
     #[test]
@@ -147,7 +133,7 @@ mod tests {
             (text.replacen("\"next\":5", "\"next\":-5", 1), "is no list of keys"),
             (text.replacen("\"next\":5", "\"nexd\":5", 1), "is no list of keys"),
             (text.replacen("\"id\"", "\"x\":1,\"id\"", 1), "is no list of keys"),
-            ("{\"keys\":[],\"next\":5}".into(), "holds no key or too many"),
+            ("{\"keys\":[],\"next\":5}".into(), "is no list of keys"),
             (text.replacen(&one, &encode(&[1; 31]), 1), "is no list of keys"),
             (text.replacen(&one, &format!("{one}AAAA"), 1), "is no list of keys"),
             (text.replacen(&one, &encode(&[3; 32]), 1), "is no list of keys"),
@@ -158,12 +144,12 @@ mod tests {
             assert_eq!(read(bad.as_bytes()).err(), Some(why), "{bad}");
         }
         let mut twice = keys();
-        twice.keys[1].secret = [1; 32].into();
-        assert_eq!(read(twice.write().reveal().as_bytes()).err(), Some("holds a key twice"));
+        twice.keys[1].secret = vec![1; 32].into();
+        assert_eq!(read(twice.write().reveal().as_bytes()).err(), Some("is no list of keys"));
         let many = Keys {
-            keys: (0..17).map(|byte| Key { secret: [byte; 32].into(), ..keys().keys.remove(0) }).collect(),
+            keys: (0..17).map(|byte| Key { secret: vec![byte; 32].into(), ..keys().keys.remove(0) }).collect(),
             next: 1,
         };
-        assert_eq!(read(many.write().reveal().as_bytes()).err(), Some("holds no key or too many"));
+        assert_eq!(read(many.write().reveal().as_bytes()).err(), Some("is no list of keys"));
     }
 }
