@@ -202,10 +202,7 @@ fn a_session_needs_a_proof_of_its_own_for_each_method() {
     for method in ["GET", "DELETE"] {
         let with = |proof: Token| {
             let request = Request::new(method, PATH).header("authorization", format!("DPoP {}", client.token));
-            request
-                .header("mcp-session-id", "s-1")
-                .header("mcp-protocol-version", "2025-11-25")
-                .header("dpop", proof.sign())
+            request.header("mcp-protocol-version", "2025-11-25").header("dpop", proof.sign())
         };
         proxy.run(with(client.holder.proof(method, URL, &client.token))).forwarded();
         denied(&proxy.run(with(client.proof())), 401, "sender_proof_invalid");

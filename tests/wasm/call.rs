@@ -15,7 +15,7 @@ fn a_permitted_call_goes_upstream_as_it_came() {
     let upstream = legacy.forwarded();
     assert!(upstream.complete);
     assert_eq!(upstream.json(), call("crm_lookup"));
-    for kept in [":path", "content-type", "content-length", "accept", "traceparent", "mcp-session-id", "x-request-id"] {
+    for kept in [":path", "content-type", "content-length", "accept", "traceparent", "x-request-id"] {
         assert!(upstream.headers.has(kept), "{kept}");
     }
     assert_eq!(legacy.reply().unwrap().body, answered().chunks[0]);
@@ -108,7 +108,7 @@ fn what_every_client_needs_takes_a_token_but_no_scope() {
         denied(&proxy.run(legacy("x.y.z", body)), 401, "token_malformed");
     }
     for method in ["GET", "DELETE"] {
-        let session = || Request::new(method, PATH).header("mcp-session-id", "s-1");
+        let session = || Request::new(method, PATH);
         let upstream = proxy.run(session().bearer(&bare)).forwarded();
         assert!(!upstream.headers.has("authorization") && upstream.complete);
         denied(&proxy.run(session()), 401, "token_missing");

@@ -101,7 +101,7 @@ fn a_chain_is_judged_before_anything_is_minted_and_in_sessions_too() {
     let stranger = chained(&["stranger"]).sign();
     denied(&proxy.run(legacy(&stranger, &call("crm_update"))), 403, "chain_actor");
     denied(&proxy.run(legacy(&stranger, &call("no_such_tool"))), 403, "chain_actor");
-    let session = Request::fetch(PATH).bearer(&stranger).header("mcp-session-id", "s-1");
+    let session = Request::fetch(PATH).bearer(&stranger);
     denied(&proxy.run(session.header("mcp-protocol-version", "2025-11-25")), 403, "chain_actor");
     assert!(proxy.cluster("broker").calls().iter().all(|call| call.path() != "/token"));
 }

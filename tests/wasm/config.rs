@@ -7,7 +7,11 @@ use serde_json::{Value, json};
 /// The lines the filter logs before it refuses to start.
 #[track_caller]
 fn refused(policy: impl AsRef<[u8]>) -> Vec<String> {
-    let start = Proxy::builder().policy(policy).env("ACCREDIT_SECRET", SECRET).try_start();
+    let start = Proxy::builder()
+        .policy(policy)
+        .env("ACCREDIT_SECRET", SECRET)
+        .env("ACCREDIT_SESSION_KEY", SESSION_KEY)
+        .try_start();
     let refused = start.err().expect("the policy was accepted");
     let lines = refused.log.iter().filter_map(|line| line.strip_prefix("policy refused: "));
     lines.map(str::to_owned).collect()
@@ -32,7 +36,8 @@ fn a_sound_policy_starts_on_every_vm_and_logs_its_digest() {
     let digest = digests[0].strip_prefix("policy ").unwrap();
     assert!(digest.len() == 64 && digests.iter().all(|other| *other == digests[0]));
     let pretty = serde_json::to_string_pretty(&policy()).unwrap();
-    let same = Proxy::builder().policy(pretty).env("ACCREDIT_SECRET", SECRET).start();
+    let same =
+        Proxy::builder().policy(pretty).env("ACCREDIT_SECRET", SECRET).env("ACCREDIT_SESSION_KEY", SESSION_KEY).start();
     assert_eq!(same.log()[0].text, digests[0], "the digest is of what it says, not of how it is written");
 }
 
@@ -151,7 +156,7 @@ fn what_is_no_json_is_no_policy() {
 #[test]
 fn a_proxy_without_its_secret_does_not_start() {
     for secret in [None, Some(""), Some(" \n")] {
-        let builder = Proxy::builder().policy(policy().to_string());
+        let builder = Proxy::builder().policy(policy().to_string()).env("ACCREDIT_SESSION_KEY", SESSION_KEY);
         let start =
             secret.into_iter().fold(builder, |builder, secret| builder.env("ACCREDIT_SECRET", secret)).try_start();
         let log = start.err().unwrap().log.join("\n");
@@ -161,9 +166,20 @@ fn a_proxy_without_its_secret_does_not_start() {
     }
     let mut bare = policy();
     bare["broker"].as_object_mut().unwrap().remove("client");
-    let proxy = started(Proxy::builder().policy(bare.to_string()));
+    let proxy = started(Proxy::builder().policy(bare.to_string()).env("ACCREDIT_SESSION_KEY", SESSION_KEY));
     proxy.run(legacy(&token(), &call("crm_update"))).forwarded();
     assert!(!proxy.cluster("broker").calls()[0].headers.has("authorization"));
+}
+
+#[test]
+fn a_proxy_without_its_session_key_does_not_start() {
+    for key in [None, Some(""), Some("short"), Some("0123456789abcdef0123456789abcdef short")] {
+        let builder = Proxy::builder().policy(policy().to_string()).env("ACCREDIT_SECRET", SECRET);
+        let start = key.into_iter().fold(builder, |builder, key| builder.env("ACCREDIT_SESSION_KEY", key)).try_start();
+        let log = start.err().unwrap().log.join("\n");
+        let line = "policy refused: `session_key.env`: found no environment variable `ACCREDIT_SESSION_KEY` with keys";
+        assert!(log.contains(line) && !log.contains("0123456789abcdef"), "{log}");
+    }
 }
 
 #[test]

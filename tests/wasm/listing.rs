@@ -183,7 +183,7 @@ fn nothing_else_is_held_or_changed() {
     let proxy = silent();
     let text = format!("data: {}\n\n", tools());
     let odd = [text.as_bytes(), b"data: \xff\n", b"data: {"].concat();
-    let get = || Request::fetch(PATH).bearer(&reader()).header("mcp-session-id", "s-1");
+    let get = || Request::fetch(PATH).bearer(&reader());
     for request in [legacy(&reader(), &call("crm_lookup")), list("ping"), get()] {
         let mut stream = proxy.send(request.header("accept-encoding", "gzip"));
         proxy.settle();
@@ -204,7 +204,7 @@ fn nothing_else_is_held_or_changed() {
 #[test]
 fn a_stream_that_is_resumed_brings_no_list_past_the_rules() {
     let proxy = silent();
-    let request = Request::fetch(PATH).bearer(&reader()).header("mcp-session-id", "s-1").header("last-event-id", "7");
+    let request = Request::fetch(PATH).bearer(&reader()).header("last-event-id", "7");
     let mut stream = proxy.send(request);
     proxy.settle();
     stream.respond_headers(&[(":status", "200"), ("content-type", "text/event-stream")], End::No);

@@ -21,6 +21,7 @@ mod peer;
 mod response;
 mod samples;
 mod sections;
+mod session;
 mod shadow;
 mod spiffe;
 mod status;

@@ -7,6 +7,7 @@ use std::time::Duration;
 pub const PATH: &str = "/crm/mcp";
 pub const METADATA: &str = "https://gateway.example.com/.well-known/oauth-protected-resource/crm/mcp";
 pub const SECRET: &str = "p+q/r s";
+pub const SESSION_KEY: &str = "0123456789abcdef0123456789abcdef";
 pub const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 
 pub fn issuer() -> Issuer {
@@ -29,6 +30,7 @@ pub fn policy() -> Value {
             "authority": "broker.internal",
             "client": { "id": "proxy:1", "secret_env": "ACCREDIT_SECRET" },
         },
+        "session_key": { "env": "ACCREDIT_SESSION_KEY" },
         "servers": {
             "crm": {
                 "resource": "https://gateway.example.com/crm/mcp",
@@ -60,7 +62,8 @@ pub fn changed(mut policy: Value, pointer: &str, value: Value) -> Value {
 }
 
 pub fn builder(policy: &Value) -> Builder {
-    Proxy::builder().policy(policy.to_string()).env("ACCREDIT_SECRET", SECRET)
+    let builder = Proxy::builder().policy(policy.to_string());
+    builder.env("ACCREDIT_SECRET", SECRET).env("ACCREDIT_SESSION_KEY", SESSION_KEY)
 }
 
 /// A proxy whose broker and upstream are in order.
@@ -131,7 +134,7 @@ pub fn legacy(token: &str, body: &Value) -> Request {
 /// The same with a body of any text.
 pub fn raw(token: &str, body: impl AsRef<[u8]>) -> Request {
     let request = Request::post(PATH).bearer(token).header("accept", "application/json, text/event-stream");
-    let request = request.header("mcp-protocol-version", "2025-11-25").header("mcp-session-id", "s-1");
+    let request = request.header("mcp-protocol-version", "2025-11-25");
     request.header("content-type", "application/json").body(body)
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 /// A proxy whose upstream answers every call with a task, in the form of the era.
 fn proxy() -> Proxy {
-    let proxy = started(Proxy::builder().policy(policy().to_string()).env("ACCREDIT_SECRET", SECRET).workers(2));
+    let proxy = started(builder(&policy()).workers(2));
     proxy.upstream(|upstream| match upstream.json()["id"].as_str() {
         Some("legacy") => Response::json(200, &json!({ "id": "legacy", "result": { "task": { "taskId": "t-1" } } })),
         Some("events") => {
