@@ -22,6 +22,7 @@ pub mod decide;
 pub mod denial;
 pub mod fetch;
 pub mod headers;
+pub mod http;
 pub mod json;
 pub mod jsonrpc;
 pub mod keys;
