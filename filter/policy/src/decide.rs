@@ -1,12 +1,11 @@
 //! The decision: may this token make this call?
 
 use accredit_condition::{Condition, Scene, Variable, Verdict};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::call::{Call, Target};
+use crate::call::{Call, Flaw, Target};
 use crate::catalogue::Listing;
 use crate::denial::{Denial, Reason};
-use crate::json;
 use crate::policy::{Mode, Rule, Server};
 use crate::scope::Scopes;
 use crate::secret::Secret;
@@ -86,6 +85,8 @@ pub fn decide(server: &Server, bound: &Bound, call: &Call<'_>, facts: &Facts<'_>
         },
         Target::Subscription(uris, tasks) if tasks.len() == facts.tasks.len() => judge.all(server, call, uris),
         Target::Subscription(..) => Err(Denial::new(Reason::TaskUnknown, "who started the tasks is not known")),
+        Target::Card => Ok(Permit::default()),
+        Target::Unlisted => Err(Denial::new(Reason::ToolUnknown, "no template describes the request")),
         Target::Method => {
             let unknown = || Denial::new(Reason::MethodUnknown, "no rule for the method");
             server.methods.find(&call.method).ok_or_else(unknown).and_then(|rule| judge.grant(rule, call))
@@ -180,10 +181,9 @@ impl Judge<'_> {
     }
 }
 
-/// The arguments, which were found to be strict before.
+/// What conditions see of the arguments.
 fn arguments(call: &Call<'_>) -> Result<Value, Denial> {
-    let wrong = |flaw| Denial::new(Reason::ConditionError, format!("the arguments are {flaw}"));
-    call.arguments.map_or_else(|| Ok(Value::Object(Map::new())), |text| json::value(text).map_err(wrong))
+    call.arguments.value().map_err(|Flaw { reason, note, .. }| Denial::new(reason, note))
 }
 
 fn unknown(name: &str) -> Denial {
@@ -198,6 +198,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::call::Arguments;
     use crate::config;
     use crate::mcp::Era;
     use crate::testing::{NOW, claims, policy, policy_json, token};
@@ -218,7 +219,14 @@ mod tests {
             panic!("the token is in order");
         };
         let bound = Bound::vouched(verified);
-        let call = Call { id: None, method: method.into(), target, era: Era::Legacy, arguments: None, tasks: false };
+        let call = Call {
+            id: None,
+            method: method.into(),
+            target,
+            era: Era::Legacy,
+            arguments: Arguments::None,
+            tasks: false,
+        };
         decide(server, &bound, &call, &Facts { token: &token, view: View::Whole([""; 4]), tasks: &[] })
             .map(|permit| permit.scopes().to_string())
             .map_err(|denial| denial.reason)

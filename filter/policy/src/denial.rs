@@ -131,6 +131,8 @@ table! {
     RequestUnparsable request_malformed 400 Silent -32700 "the request body is not valid JSON";
     /// The protocol version is not one we judge.
     VersionUnsupported request_malformed 400 Silent -32022 "the protocol version is not supported";
+    /// The protocol version of an agent is not one we judge: `VersionNotSupportedError` of A2A.
+    AgentVersion request_malformed 400 Silent -32009 "the protocol version is not supported";
     /// Headers and body disagree.
     HeaderMismatch header_mismatch 400 Silent -32020 "headers and body disagree";
     /// The body is larger than the limit.
@@ -179,7 +181,7 @@ impl Reason {
         let conditions = matches!(self, Self::ConditionFalse | Self::ConditionError);
         let chains = matches!(self, Self::ChainTooDeep | Self::ChainActor | Self::ChainLoop);
         let form = matches!(self, Self::RequestMalformed | Self::RequestUnparsable | Self::RequestTooLarge);
-        let eras = matches!(self, Self::VersionUnsupported | Self::HeaderMismatch);
+        let eras = matches!(self, Self::VersionUnsupported | Self::AgentVersion | Self::HeaderMismatch);
         rules || conditions || chains || form || eras
     }
 
@@ -247,7 +249,11 @@ impl Denial {
     }
 
     fn body(&self, row: &Row, id: Option<&str>, decision: &str) -> String {
-        let versions = (self.reason == Reason::VersionUnsupported).then_some(crate::mcp::VERSIONS);
+        let versions = match self.reason {
+            Reason::VersionUnsupported => Some(crate::mcp::VERSIONS),
+            Reason::AgentVersion => Some(crate::a2a::VERSIONS),
+            _ => None,
+        };
         let data = Data {
             reason: row.name,
             tool: self.tool.as_deref(),

@@ -16,7 +16,24 @@ pub use template::{BadTemplate, Part, Template};
 
 use serde_json::{Map, Value};
 
-use crate::call::Flaw;
+use crate::call::{Arguments, Call, Flaw, Target};
+use crate::denial::Reason;
+use crate::headers::Headers;
+use crate::json;
+use crate::mcp::Era;
+
+/// The head of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// The path; to an agent what is below its own, empty or from a `/` on.
+    pub path: &'a str,
+    /// The query.
+    pub query: &'a str,
+    /// The headers.
+    pub headers: &'a Headers,
+}
 
 /// The templates of one server, each with the tool it stands for.
 #[derive(Clone, Debug, Default)]
@@ -33,10 +50,19 @@ pub struct Found<'t> {
     pub parameters: Vec<(&'t str, String)>,
 }
 
-/// What conditions see as `args`.
+/// The places of a request, besides its body, where arguments stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// What the path has in the places its template leaves open, decoded.
+    pub path: Vec<(String, String)>,
+    /// The query as it stands.
+    pub query: String,
+}
+
+/// What was read from them.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Arguments {
-    /// Parameters of path and query, all of them strings.
+pub struct Parameters {
+    /// All of them are strings.
     pub map: Map<String, Value>,
     /// Parameters of the query that stand more than once; the first of each is in `map`.
     pub repeated: Vec<String>,
@@ -79,31 +105,63 @@ fn parameters<'t>(template: &'t Template, path: &Path<'_>) -> Vec<(&'t str, Stri
     places.collect()
 }
 
-impl Arguments {
-    /// The arguments of a request: the parameters of its path and of `query`.
+impl Places {
+    /// The parameters of path and query.
     ///
     /// Refused is a name that stands in both: frameworks that make one list of them differ on which one counts.
-    pub fn read(found: &Found<'_>, query: &str) -> Result<Self, Flaw> {
-        let pairs = query::parameters(query)?;
-        let repeated = query::repeated(pairs.iter().map(|(name, _)| &**name));
-        let mut map = Map::new();
-        for (name, value) in &pairs {
-            map.entry(&**name).or_insert_with(|| Value::from(&**value));
+    pub fn read(&self) -> Result<Parameters, Flaw> {
+        let (mut map, mut repeated) = (Map::new(), Vec::new());
+        // From the end, so that the first of several is the one that stays.
+        for (name, value) in query::parameters(&self.query)?.into_iter().rev() {
+            let again = map.insert(name.clone().into_owned(), Value::from(&*value)).is_some();
+            if again && !repeated.iter().any(|other| *other == name) {
+                repeated.push(name.into_owned());
+            }
         }
-        for (name, value) in &found.parameters {
-            if map.insert((*name).to_owned(), Value::from(value.as_str())).is_some() {
+        for (name, value) in &self.path {
+            if map.insert(name.clone(), Value::from(value.as_str())).is_some() {
                 return Err(Flaw::malformed("a parameter of the path stands in the query, too"));
             }
         }
-        Ok(Self { map, repeated })
+        Ok(Parameters { map, repeated })
     }
 
-    /// The same with the JSON body as `body`. A parameter of that name would hide it or be hidden.
-    pub fn with_body(mut self, body: Value) -> Result<Self, Flaw> {
-        match self.map.insert("body".to_owned(), body) {
-            None => Ok(self),
-            Some(_) => Err(Flaw::malformed("a parameter is named `body`, as the body is")),
+    /// What conditions see as `args`: the parameters, and the JSON body as `body` where there is one.
+    pub fn arguments(&self, body: Option<&[u8]>) -> Result<Value, Flaw> {
+        let mut map = self.read()?.once()?;
+        if let Some(body) = body {
+            let unparsable = |flaw| Flaw::new(Reason::RequestUnparsable, format!("the body is {flaw}"));
+            let body = json::text(body).and_then(json::value).map_err(unparsable)?;
+            if map.insert("body".to_owned(), body).is_some() {
+                return Err(Flaw::malformed("a parameter is named `body`, as the body is"));
+            }
         }
+        Ok(Value::Object(map))
+    }
+}
+
+impl Parameters {
+    /// The parameters, if each stands once: servers differ on which of several counts.
+    pub fn once(self) -> Result<Map<String, Value>, Flaw> {
+        match self.repeated.is_empty() {
+            true => Ok(self.map),
+            false => Err(Flaw::malformed("a parameter stands twice in the query")),
+        }
+    }
+}
+
+impl<'a> Call<'a> {
+    /// Reads a request to an HTTP API: its head, and the body where a condition wants it.
+    pub fn http(templates: &Templates, head: &Head<'_>, body: Option<&'a [u8]>) -> Result<Self, Flaw> {
+        plain(head.headers, head.query)?;
+        let path = Path::parse(head.path)?;
+        let (target, path) = match templates.find(head.method, &path)? {
+            Some(Found { tool, parameters }) => (Target::Tool(tool.to_owned().into()), parameters),
+            None => (Target::Unlisted, Vec::new()),
+        };
+        let path = path.into_iter().map(|(name, text)| (name.to_owned(), text)).collect();
+        let arguments = Arguments::Http(Places { path, query: head.query.to_owned() }, body);
+        Ok(Self { id: None, method: head.method.to_owned().into(), target, era: Era::Modern, arguments, tasks: false })
     }
 }
 

@@ -14,6 +14,7 @@
 //!                        Effects ◀───────────────────────────────────┘
 //! ```
 
+pub mod a2a;
 pub mod call;
 pub mod catalogue;
 pub mod challenge;

@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::call::{Call, Flaw, Target};
+use crate::call::{Arguments, Call, Flaw, Target};
 use crate::catalogue::Listing;
 use crate::denial::Reason;
 use crate::headers::{Headers, Sole};
@@ -69,7 +69,7 @@ impl<'a> Call<'a> {
             _ => Params { name, ..Params::default() },
         };
         let target = target(method, params)?;
-        Ok(Self { id: None, method: method.into(), target, era: Era::Modern, arguments: None, tasks: false })
+        Ok(Self { id: None, method: method.into(), target, era: Era::Modern, arguments: Arguments::None, tasks: false })
     }
 
     /// Reads a GET or DELETE: both belong to sessions, which only the legacy era has.
@@ -102,13 +102,21 @@ impl<'a> Call<'a> {
         if era == Era::Modern {
             agree(headers, &method, &params)?;
         }
-        let (arguments, tasks) = (params.arguments, params.tasks);
+        let arguments = params.arguments.map_or(Arguments::None, Arguments::Object);
+        let tasks = params.tasks;
         let target = target(&method, params)?;
         Ok(Self { id, method, target, era, arguments, tasks })
     }
 
     fn legacy(id: Option<&'a str>, method: &'a str) -> Self {
-        Self { id, method: method.into(), target: Target::Session, era: Era::Legacy, arguments: None, tasks: false }
+        Self {
+            id,
+            method: method.into(),
+            target: Target::Session,
+            era: Era::Legacy,
+            arguments: Arguments::None,
+            tasks: false,
+        }
     }
 }
 

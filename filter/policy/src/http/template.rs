@@ -39,11 +39,11 @@ impl Template {
     pub fn parse(text: &str) -> Result<Self, BadTemplate> {
         let whole = "a method, one space and a path, such as `GET /invoices/{id}`";
         let Some((method, path)) = text.split_once(' ') else {
-            return Err(bad(format!("`{}`", text.escape_debug()), whole, None));
+            return Err(bad(format!("{text:?}"), whole, None));
         };
         self::method(method)?;
         let Some(path) = path.strip_prefix('/') else {
-            let found = format!("the path `{}`", path.escape_debug());
+            let found = format!("the path {path:?}");
             return Err(bad(found, "a path that begins with `/`", None));
         };
         let parts = path.split('/').map(Part::parse).collect::<Result<Vec<_>, _>>()?;
@@ -178,7 +178,7 @@ impl Part {
             let word = name.bytes().all(|byte| letter(byte) || byte.is_ascii_digit());
             if !word || !name.bytes().next().is_some_and(letter) || name.len() > 64 {
                 let accepted = "a name of letters, digits and `_` that begins with no digit";
-                return Err(bad(format!("the parameter `{}`", text.escape_debug()), accepted, None));
+                return Err(bad(format!("the parameter {text:?}"), accepted, None));
             }
             return Ok(if rest { Self::Rest(Some(name.to_owned())) } else { Self::Parameter(name.to_owned()) });
         }
@@ -188,7 +188,7 @@ impl Part {
 
 /// A segment that has to stand as it is.
 fn literal(text: &str) -> Result<String, BadTemplate> {
-    let found = || format!("the segment `{}`", text.escape_debug());
+    let found = || format!("the segment {text:?}");
     let hint = match text {
         _ if text.contains(['{', '}']) => Some("a parameter takes a whole segment, as in `/{id}/cancel`"),
         _ if text.contains('%') => Some("write the character itself; requests are compared in their normal form"),
@@ -203,7 +203,7 @@ fn literal(text: &str) -> Result<String, BadTemplate> {
 }
 
 fn method(method: &str) -> Result<(), BadTemplate> {
-    let found = || format!("the method `{}`", method.escape_debug());
+    let found = || format!("the method {method:?}");
     let accepted = "a method in upper case such as `GET`, `POST`, `PUT`, `PATCH` or `DELETE`";
     let letters = method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
     match method {

@@ -43,37 +43,37 @@ fn a_template_is_a_method_and_a_path() {
 #[test]
 fn a_mistake_in_a_template_is_told() {
     for (text, found, said) in [
-        ("", "``", "a method, one space"),
-        ("GET", "`GET`", "a method, one space"),
-        ("/invoices", "`/invoices`", "a method, one space"),
-        ("get /", "the method `get`", "in upper case"),
-        (" /", "the method ``", "in upper case"),
-        ("* /", "the method `*`", "in upper case"),
-        ("GET,POST /", "the method `GET,POST`", "in upper case"),
-        ("HEAD /", "the method `HEAD`", "`HEAD` falls under the rule for `GET`"),
-        ("TRACE /", "the method `TRACE`", "credential and all"),
-        ("CONNECT /", "the method `CONNECT`", "could be judged"),
-        ("GET invoices", "the path `invoices`", "begins with `/`"),
-        ("GET  /invoices", "the path ` /invoices`", "begins with `/`"),
-        ("GET https://gw/", "the path `https://gw/`", "begins with `/`"),
+        ("", "\"\"", "a method, one space"),
+        ("GET", "\"GET\"", "a method, one space"),
+        ("/invoices", "\"/invoices\"", "a method, one space"),
+        ("get /", r#"the method "get""#, "in upper case"),
+        (" /", r#"the method """#, "in upper case"),
+        ("* /", r#"the method "*""#, "in upper case"),
+        ("GET,POST /", r#"the method "GET,POST""#, "in upper case"),
+        ("HEAD /", r#"the method "HEAD""#, "`HEAD` falls under the rule for `GET`"),
+        ("TRACE /", r#"the method "TRACE""#, "credential and all"),
+        ("CONNECT /", r#"the method "CONNECT""#, "could be judged"),
+        ("GET invoices", r#"the path "invoices""#, "begins with `/`"),
+        ("GET  /invoices", r#"the path " /invoices""#, "begins with `/`"),
+        ("GET https://gw/", r#"the path "https://gw/""#, "begins with `/`"),
         ("GET //a", "`//` in the path", "not empty"),
         ("GET /a//b", "`//` in the path", "not empty"),
-        ("GET /a/../b", "the segment `..`", "letters, digits"),
-        ("GET /a;b", "the segment `a;b`", "letters, digits"),
-        ("GET /a b", "the segment `a b`", "letters, digits"),
-        ("GET /ü", "the segment `ü`", "letters, digits"),
-        ("GET /a\n", "the segment `a\\n`", "letters, digits"),
-        ("GET /a%2fb", "the segment `a%2fb`", "write the character itself"),
-        ("GET /a?b=c", "the segment `a?b=c`", "leave out query"),
-        ("GET /a#b", "the segment `a#b`", "leave out query"),
-        ("GET /a*", "the segment `a*`", "`**` at the end"),
-        ("GET /*", "the segment `*`", "`**` at the end"),
-        ("GET /{id}:cancel", "the segment `{id}:cancel`", "a whole segment"),
-        ("GET /x{id}", "the segment `x{id}`", "a whole segment"),
-        ("GET /{}", "the parameter `{}`", "letters, digits and `_`"),
-        ("GET /{1a}", "the parameter `{1a}`", "letters, digits and `_`"),
-        ("GET /{a-b}", "the parameter `{a-b}`", "letters, digits and `_`"),
-        ("GET /{=**}", "the parameter `{=**}`", "letters, digits and `_`"),
+        ("GET /a/../b", r#"the segment "..""#, "letters, digits"),
+        ("GET /a;b", r#"the segment "a;b""#, "letters, digits"),
+        ("GET /a b", r#"the segment "a b""#, "letters, digits"),
+        ("GET /ü", r#"the segment "ü""#, "letters, digits"),
+        ("GET /a\n", r#"the segment "a\n""#, "letters, digits"),
+        ("GET /a%2fb", r#"the segment "a%2fb""#, "write the character itself"),
+        ("GET /a?b=c", r#"the segment "a?b=c""#, "leave out query"),
+        ("GET /a#b", r#"the segment "a#b""#, "leave out query"),
+        ("GET /a*", r#"the segment "a*""#, "`**` at the end"),
+        ("GET /*", r#"the segment "*""#, "`**` at the end"),
+        ("GET /{id}:cancel", r#"the segment "{id}:cancel""#, "a whole segment"),
+        ("GET /x{id}", r#"the segment "x{id}""#, "a whole segment"),
+        ("GET /{}", r#"the parameter "{}""#, "letters, digits and `_`"),
+        ("GET /{1a}", r#"the parameter "{1a}""#, "letters, digits and `_`"),
+        ("GET /{a-b}", r#"the parameter "{a-b}""#, "letters, digits and `_`"),
+        ("GET /{=**}", r#"the parameter "{=**}""#, "letters, digits and `_`"),
         ("GET /**/a", "`**` before the end", "as the last segment"),
         ("GET /{a=**}/", "`**` before the end", "as the last segment"),
         ("GET /{a}/{a}", "`a` twice", "each parameter once"),
@@ -190,29 +190,44 @@ fn templates_overlap_when_only_names_tell_them_apart() {
     }
 }
 
-fn arguments(template: &str, path: &str, query: &str) -> Option<Arguments> {
+fn places(template: &str, path: &str, query: &str) -> Places {
     let templates = templates(&[template]);
     let path = Path::parse(path).unwrap();
     let found = templates.find("GET", &path).unwrap().unwrap();
-    Arguments::read(&found, query).ok()
+    let path = found.parameters.into_iter().map(|(name, text)| (name.to_owned(), text)).collect();
+    Places { path, query: query.into() }
 }
 
 #[test]
 fn the_parameters_of_path_and_query_are_the_arguments() {
-    let read = arguments("GET /t/{tenant}/{file=**}", "/t/a%20b%C3%BC/c/d%3Ae", "full=1&x=a+b&y").unwrap();
-    assert_eq!(json!(read.map), json!({ "tenant": "a bü", "file": "c/d:e", "full": "1", "x": "a b", "y": "" }));
-    assert!(read.repeated.is_empty());
-    let twice = arguments("GET /a", "/a", "x=1&y=2&x=3").unwrap();
-    assert_eq!((json!(twice.map), twice.repeated), (json!({ "x": "1", "y": "2" }), vec!["x".to_owned()]));
-    assert_eq!(arguments("GET /a/{id}", "/a/1", "id=2"), None);
-    assert_eq!(arguments("GET /a/{id}", "/a/1", "x=%ff"), None);
+    let read = places("GET /t/{tenant}/{file=**}", "/t/a%20b%C3%BC/c/d%3Ae", "full=1&x=a+b&y").arguments(None);
+    assert_eq!(read, Ok(json!({ "tenant": "a bü", "file": "c/d:e", "full": "1", "x": "a b", "y": "" })));
+    let twice = places("GET /a", "/a", "x=1&y=2&x=3").read().unwrap();
+    assert_eq!((json!(twice.map), &*twice.repeated), (json!({ "x": "1", "y": "2" }), &["x".to_owned()][..]));
+    assert!(twice.once().is_err());
+    assert!(places("GET /a/{id}", "/a/1", "id=2").read().is_err());
+    assert!(places("GET /a/{id}", "/a/1", "x=%ff").read().is_err());
 }
 
 #[test]
 fn the_body_is_an_argument_of_its_own() {
-    let read = |query| arguments("GET /a", "/a", query).unwrap().with_body(json!({ "amount": 5 }));
-    assert_eq!(json!(read("x=1").unwrap().map), json!({ "x": "1", "body": { "amount": 5 } }));
-    assert!(read("body=1").is_err());
+    let read = |query, body: &'static str| places("GET /a", "/a", query).arguments(Some(body.as_bytes()));
+    assert_eq!(read("x=1", r#"{"amount":5}"#), Ok(json!({ "x": "1", "body": { "amount": 5 } })));
+    for (query, body) in [("body=1", "{}"), ("", r#"{"a":1,"a":2}"#), ("", ""), ("", "amount=5"), ("x=1&x=2", "{}")] {
+        assert!(read(query, body).is_err(), "{query} {body}");
+    }
+}
+
+#[test]
+fn a_request_is_a_call_of_its_tool() {
+    let all = templates(&["GET /a/{id}"]);
+    let headers = Headers::default();
+    let call = |method, path, query| Call::http(&all, &Head { method, path, query, headers: &headers }, None);
+    let found = call("GET", "/a/1", "x=2").unwrap();
+    assert_eq!((&*found.method, found.target.object(), found.digest()), ("GET", Some("GET /a/{id}"), None));
+    assert_eq!(found.arguments.value(), Ok(json!({ "id": "1", "x": "2" })));
+    assert_eq!(call("PUT", "/a/1", "").unwrap().target, Target::Unlisted);
+    assert!(call("GET", "/a/../a/1", "").is_err() && call("GET", "/a/1", "_method=PUT").is_err());
 }
 
 /// A second matcher, on decoded segments, by another way: from the right end of the list of templates, recursively.
@@ -259,9 +274,10 @@ proptest! {
     fn no_template_and_no_request_is_too_odd(template in "\\PC{0,40}", path in "\\PC{0,40}", query in "\\PC{0,40}") {
         let _ = Template::parse(&template);
         let all = templates(&["GET /{a}/**", "GET /b"]);
-        let _ = plain(&crate::headers::Headers::default(), &query);
+        let _ = plain(&Headers::default(), &query);
         if let Ok(path) = Path::parse(&path) && let Ok(Some(found)) = all.find("GET", &path) {
-            let _ = Arguments::read(&found, &query);
+            let path = found.parameters.into_iter().map(|(name, text)| (name.to_owned(), text)).collect();
+            let _ = Places { path, query }.arguments(Some(b"{}"));
         }
     }
 }

@@ -23,7 +23,7 @@ fn a_legacy_call_needs_no_headers_and_heeds_none() {
         let call = read(pairs, LEGACY).unwrap();
         assert_eq!((call.era, call.target), (Era::Legacy, Target::Tool("crm_lookup".into())));
         assert_eq!(call.id, Some("7"));
-        assert_eq!(call.arguments, Some(r#"{"id":"1"}"#));
+        assert_eq!(call.arguments, Arguments::Object(r#"{"id":"1"}"#));
     }
 }
 

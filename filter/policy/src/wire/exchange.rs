@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use crate::call::{Call, Target};
+use crate::call::{Arguments, Call, Target};
 use crate::json;
 use crate::mcp::Era;
 use crate::secret::Secret;
@@ -95,7 +95,14 @@ impl ToolCall {
             Kind::Resource => Target::Resource(object),
             Kind::Method => Target::Method,
         };
-        Call { id: None, method: Cow::Borrowed(&self.method), target, era: Era::Modern, arguments: None, tasks: false }
+        Call {
+            id: None,
+            method: Cow::Borrowed(&self.method),
+            target,
+            era: Era::Modern,
+            arguments: Arguments::None,
+            tasks: false,
+        }
     }
 }
 
@@ -105,7 +112,12 @@ impl From<&Target<'_>> for Kind {
             Target::Tool(_) | Target::Task(_) => Self::Tool,
             Target::Prompt(_) => Self::Prompt,
             Target::Resource(_) => Self::Resource,
-            Target::Session | Target::List(_) | Target::Subscription(..) | Target::Method => Self::Method,
+            Target::Session
+            | Target::List(_)
+            | Target::Subscription(..)
+            | Target::Card
+            | Target::Method
+            | Target::Unlisted => Self::Method,
         }
     }
 }
