@@ -150,6 +150,11 @@ impl Condition {
         self.parts.iter().any(|(_, mentions)| mentions.contains(&variable))
     }
 
+    /// Whether it names `field` of `variable`, as in `args.body`.
+    pub fn reads(&self, variable: Variable, field: &str) -> bool {
+        self.parts.iter().any(|(node, _)| check::reads(node, variable, field))
+    }
+
     /// Judges it. A part that does not hold decides, whatever is wrong with the others.
     pub fn judge(&self, scene: &Scene<'_>) -> Result<Verdict, Fault> {
         let mut machine = Machine::new(scene.names(), FUEL);

@@ -274,6 +274,19 @@ fn what_one_costs_is_bounded() {
     assert!(Condition::parse(&"args.on && ".repeat(500), None).is_err());
 }
 
+#[test]
+fn a_condition_says_which_fields_it_looks_at() {
+    let reads = |text: &str| Condition::parse(text, None).unwrap().reads(Variable::Args, "body");
+    for text in
+        ["args.body.n < 5", "has(args.body)", "args['body'] == 1", "agent == 'a' && args.l.all(i, i < args.body.n)"]
+    {
+        assert!(reads(text), "{text}");
+    }
+    for text in ["args.n < 5", "args.a.body == 1", "token.body == 'a'", "size(args) == 1", "args['a'] == 'body'"] {
+        assert!(!reads(text), "{text}");
+    }
+}
+
 proptest! {
     #[test]
     fn no_text_makes_it_panic(text in "[ -~\u{e9}\n]{0,60}") {
