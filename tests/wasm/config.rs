@@ -53,7 +53,11 @@ fn a_mistake_names_its_place_what_was_found_and_what_is_accepted() {
         ("/broker", Value::Null, "`broker`: found nothing, accepted is an object"),
         ("/version", json!("1"), "`version`: found `\"1\"`, accepted is a whole number"),
         ("/servers", json!([]), "`servers`: found a list, accepted is an object"),
-        ("/servers/crm/protocol", json!("soap"), "`servers.crm.protocol`: found `soap`, accepted is `mcp`"),
+        (
+            "/servers/crm/protocol",
+            json!("soap"),
+            "`servers.crm.protocol`: found `soap`, accepted is one of `mcp`, `http`, `a2a`",
+        ),
         (
             "/servers/crm/issuers",
             json!(["corp", "x"]),

@@ -95,7 +95,7 @@ async fn judge(app: &App, form: &Form, call: &ToolCall, record: &mut Record) -> 
     let Some(server) = server else {
         return Err(Refused::new(Code::InvalidTarget, "no server of the policy has this name and resource"));
     };
-    record.protocol = Some("mcp".into());
+    record.protocol = Some(server.protocol.name().into());
     let token = Secret::new(form.required("subject_token")?);
     let verified = prove(app, &token, server).await?;
     tell(record, &verified);

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use crate::challenge;
-use crate::policy::{Denials, Mode, Server};
+use crate::policy::{Denials, Mode, Protocol, Server};
 use crate::reply::Reply;
 use crate::scope::Scopes;
 
@@ -224,12 +224,13 @@ impl Denial {
         Self { reason, tool: None, required: Scopes::default(), mode: Mode::Enforce, note: note.into() }
     }
 
-    /// The answer on the wire: status, challenge and JSON-RPC error.
+    /// The answer on the wire: status, challenge, and a JSON-RPC error or the problem's details.
     ///
     /// `server` is the one that matched, `id` the request's as it stands in the body, `decision` the record's.
     pub fn reply(&self, server: Option<&Server>, id: Option<&str>, decision: &str) -> Reply {
         let row = self.reason.row();
-        let body = self.body(&row, id, decision);
+        let http = server.is_some_and(|server| matches!(server.protocol, Protocol::Http(_)));
+        let body = if http { self.problem(&row, decision) } else { self.body(&row, id, decision) };
         // A call that has an identifier can be told in the protocol's own words. Only a 404 makes a client open a session
         // anew.
         if self.reason != Reason::SessionForeign
@@ -238,7 +239,8 @@ impl Denial {
         {
             return Reply::json(200, body);
         }
-        let mut reply = Reply::json(row.status, body);
+        let kind = if http { "application/problem+json" } else { "application/json" };
+        let mut reply = Reply::of(row.status, kind, body);
         if let Some(challenge) = server.and_then(|server| challenge::render(self, server)) {
             reply = reply.with("www-authenticate", challenge);
         }
@@ -249,22 +251,42 @@ impl Denial {
     }
 
     fn body(&self, row: &Row, id: Option<&str>, decision: &str) -> String {
+        let data = self.data(row, decision);
+        let error = json!({ "code": row.code, "message": row.say, "data": data });
+        let id = id.and_then(|id| serde_json::from_str(id).ok()).unwrap_or(Value::Null);
+        json!({ "jsonrpc": "2.0", "id": id, "error": error }).to_string()
+    }
+
+    /// [RFC 9457 §3](https://www.rfc-editor.org/rfc/rfc9457#section-3): without a `type` the status says what kind of problem
+    /// it is; our own members say the rest.
+    fn problem(&self, row: &Row, decision: &str) -> String {
+        let problem = Problem { status: row.status, detail: row.say, data: self.data(row, decision) };
+        serde_json::to_string(&problem).unwrap_or_default()
+    }
+
+    fn data<'a>(&'a self, row: &Row, decision: &'a str) -> Data<'a> {
         let versions = match self.reason {
             Reason::VersionUnsupported => Some(crate::mcp::VERSIONS),
             Reason::AgentVersion => Some(crate::a2a::VERSIONS),
             _ => None,
         };
-        let data = Data {
+        Data {
             reason: row.name,
             tool: self.tool.as_deref(),
             required_scopes: &self.required,
             supported: versions,
             decision_id: decision,
-        };
-        let error = json!({ "code": row.code, "message": row.say, "data": data });
-        let id = id.and_then(|id| serde_json::from_str(id).ok()).unwrap_or(Value::Null);
-        json!({ "jsonrpc": "2.0", "id": id, "error": error }).to_string()
+        }
     }
+}
+
+/// The problem details of a denial on an HTTP API.
+#[derive(Serialize)]
+struct Problem<'a> {
+    status: u16,
+    detail: &'static str,
+    #[serde(flatten)]
+    data: Data<'a>,
 }
 
 /// The `data` of a JSON-RPC error; members that do not apply are left out.

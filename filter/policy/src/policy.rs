@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use accredit_condition::Condition;
+use accredit_condition::{Condition, Variable};
 
+use crate::http::Templates;
 use crate::pattern::Pattern;
 use crate::rules::Rules;
 use crate::scope::Scopes;
@@ -200,6 +201,8 @@ pub struct Server {
     pub resource: Resource,
     /// The requests that are for it.
     pub matches: Match,
+    /// What it speaks.
+    pub protocol: Protocol,
     /// The issuers whose tokens it accepts, by name.
     pub issuers: Vec<String>,
     /// The audiences of which a token must carry one.
@@ -230,6 +233,31 @@ pub struct Server {
     pub asks: bool,
     /// How much is read.
     pub limits: Limits,
+}
+
+/// What a server speaks.
+#[derive(Clone, Debug)]
+pub enum Protocol {
+    /// MCP.
+    Mcp,
+    /// HTTP, with the requests its tools stand for.
+    Http(Templates),
+    /// A2A.
+    Agent,
+}
+
+impl Protocol {
+    /// The words for it in the policy.
+    pub const NAMES: &'static [&'static str] = &["mcp", "http", "a2a"];
+
+    /// The policy's word for it, which records have, too.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Mcp => "mcp",
+            Self::Http(_) => "http",
+            Self::Agent => "a2a",
+        }
+    }
 }
 
 /// How a denied call is answered.
@@ -317,6 +345,13 @@ pub struct Rule {
     pub condition: Option<Condition>,
     /// Whether it is enforced.
     pub mode: Mode,
+}
+
+impl Rule {
+    /// Whether its condition looks into the body of a request to an HTTP API.
+    pub fn wants_body(&self) -> bool {
+        self.condition.as_ref().is_some_and(|condition| condition.reads(Variable::Args, "body"))
+    }
 }
 
 /// How records reach the broker.

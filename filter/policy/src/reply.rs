@@ -14,7 +14,12 @@ pub struct Reply {
 impl Reply {
     /// An answer with a JSON body that no cache may keep.
     pub fn json(status: u16, body: String) -> Self {
-        let headers = vec![("content-type", "application/json".into()), ("cache-control", "no-store".into())];
+        Self::of(status, "application/json", body)
+    }
+
+    /// An answer with a body of this media type that no cache may keep.
+    pub fn of(status: u16, kind: &str, body: String) -> Self {
+        let headers = vec![("content-type", kind.to_owned()), ("cache-control", "no-store".into())];
         Self { status, headers, body }
     }
 

@@ -1,5 +1,7 @@
 //! Resource identifiers and the requests that are for them.
 
+use crate::http::{Part, Path, Template};
+
 /// An absolute `http` or `https` URL without query, fragment or user information.
 ///
 /// [RFC 8707 §2](https://www.rfc-editor.org/rfc/rfc8707#section-2): absolute, no fragment.
@@ -65,13 +67,17 @@ pub struct Match {
 pub enum Paths {
     /// This one.
     Only(String),
-    /// All that begin so.
+    /// This one and all below it.
     Below(String),
 }
 
 impl Match {
-    /// Requests to `host` for `path`.
+    /// Requests to `host` for `path`. A slash at the end of a place with others below says nothing.
     pub fn new(host: &str, path: Paths) -> Self {
+        let path = match path {
+            Paths::Below(place) => Paths::Below(place.strip_suffix('/').unwrap_or(&place).to_owned()),
+            only @ Paths::Only(_) => only,
+        };
         Self { host: host.to_ascii_lowercase(), path }
     }
 
@@ -94,9 +100,32 @@ impl Match {
     pub fn covers(&self, host: &str, path: &str) -> bool {
         let path = match &self.path {
             Paths::Only(only) => path == only,
-            Paths::Below(prefix) => path.starts_with(prefix.as_str()) && !ambiguous(path),
+            Paths::Below(_) => self.below(path).is_some() && !ambiguous(path),
         };
         path && self.host(host)
+    }
+
+    /// What follows the server's own path in `path`, if that is its own or below it: nothing, or what begins with `/`.
+    pub fn below<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let (Paths::Only(place) | Paths::Below(place)) = &self.path;
+        let rest = path.strip_prefix(place.as_str()).filter(|_| path.starts_with('/'))?;
+        (rest.is_empty() || (rest.starts_with('/') && !self.is_one())).then_some(rest)
+    }
+
+    /// Whether a request of this shape can be for the server.
+    pub fn reaches(&self, template: &Template) -> bool {
+        match &self.path {
+            Paths::Only(only) => Path::parse(only).is_ok_and(|path| template.fits(template.method(), &path)),
+            Paths::Below(place) => {
+                let rest = template.parts().iter().position(|part| matches!(part, Part::Rest(_)));
+                let mut parts = template.parts().iter();
+                place.split('/').skip(1).take(rest.unwrap_or(usize::MAX)).all(|segment| match parts.next() {
+                    Some(Part::Literal(text)) => text == segment,
+                    Some(Part::Parameter(_) | Part::Rest(_)) => true,
+                    None => false,
+                })
+            }
+        }
     }
 
     /// Whether some request would match both.
@@ -104,11 +133,10 @@ impl Match {
         let hosts = self.host(&other.host) || other.host(&self.host);
         let paths = match (&self.path, &other.path) {
             (Paths::Only(left), Paths::Only(right)) => left == right,
-            (Paths::Only(only), Paths::Below(prefix)) | (Paths::Below(prefix), Paths::Only(only)) => {
-                only.starts_with(prefix.as_str())
-            }
+            (Paths::Only(only), Paths::Below(_)) => other.below(only).is_some(),
+            (Paths::Below(_), Paths::Only(only)) => self.below(only).is_some(),
             (Paths::Below(left), Paths::Below(right)) => {
-                left.starts_with(right.as_str()) || right.starts_with(left.as_str())
+                other.below(&format!("{left}/")).is_some() || self.below(&format!("{right}/")).is_some()
             }
         };
         hosts && paths
@@ -171,10 +199,39 @@ mod tests {
     #[test]
     fn below_a_prefix_there_is_no_way_out() {
         let below = Match::new("gw", Paths::Below("/a/".into()));
-        assert!(below.covers("gw", "/a/b/c"));
-        for path in ["/a", "/a/../b", "/a/%2e%2e/b", "/a/x%2Fy", "/a//b", "/a/b;c", "/a/b\\c", "/a/./b"] {
+        for path in ["/a", "/a/", "/a/b/c"] {
+            assert!(below.covers("gw", path), "{path}");
+            assert_eq!(below.below(path), path.strip_prefix("/a"));
+        }
+        assert!(Match::new("gw", Paths::Below("/".into())).covers("gw", "/x"));
+        assert!(!Match::new("gw", Paths::Below("/".into())).covers("gw", "*"));
+        for path in
+            ["", "/", "/ab", "/A/b", "/a/../b", "/a/%2e%2e/b", "/a/x%2Fy", "/a//b", "/a/b;c", "/a/b\\c", "/a/./b"]
+        {
             assert!(!below.covers("gw", path), "{path}");
         }
+    }
+
+    #[test]
+    fn a_template_reaches_the_server_if_some_request_does() {
+        let reaches = |path: Paths, template| Match::new("gw", path).reaches(&Template::parse(template).unwrap());
+        let below = |template| reaches(Paths::Below("/a/b".into()), template);
+        for template in [
+            "GET /a/b",
+            "GET /a/b/",
+            "GET /a/b/{id}",
+            "GET /{x}/b/c",
+            "GET /a/**",
+            "GET /a/b/**",
+            "GET /**",
+            "GET /{x}/{y}",
+        ] {
+            assert!(below(template), "{template}");
+        }
+        for template in ["GET /", "GET /a", "GET /b/a", "GET /{x}", "GET /a/c", "GET /a/bc/d"] {
+            assert!(!below(template), "{template}");
+        }
+        assert!(reaches(Paths::Only("/a".into()), "GET /{x}") && !reaches(Paths::Only("/a".into()), "GET /a/{x}"));
     }
 
     #[test]
@@ -184,7 +241,8 @@ mod tests {
         assert!(only("/a").overlaps(&only("/a")));
         assert!(only("/a/b").overlaps(&below("/a/")) && below("/a/").overlaps(&only("/a/b")));
         assert!(below("/a/").overlaps(&below("/a/b/")));
-        assert!(!only("/a").overlaps(&below("/a/")));
+        assert!(only("/a").overlaps(&below("/a/")) && below("/").overlaps(&below("/a")));
+        assert!(!only("/ab").overlaps(&below("/a")) && !below("/ab").overlaps(&below("/a")));
         assert!(!Match::new("x", Paths::Only("/a".into())).overlaps(&only("/a")));
         assert!(Match::new("gw:80", Paths::Only("/a".into())).overlaps(&only("/a")));
     }

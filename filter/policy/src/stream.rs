@@ -10,6 +10,7 @@
 
 mod admit;
 mod answer;
+mod api;
 mod body;
 mod early;
 mod effect;
@@ -42,6 +43,7 @@ use crate::token::Verified;
 use crate::wire::audit::Record;
 use crate::wire::exchange::{self, Response, ToolCall};
 use answer::{Onward, Shape, Viewer};
+use api::read;
 use body::{complete, grow};
 use early::{Ahead, early};
 use request::Request;
@@ -99,6 +101,13 @@ struct Held {
 }
 
 impl Held {
+    /// Refuses a body larger than `server` takes.
+    fn fits(&self, server: &Server) -> Result<(), Box<Refused>> {
+        let limit = server.limits.request;
+        let denial = || Denial::new(Reason::RequestTooLarge, format!("the body is larger than {limit} bytes"));
+        if self.size > limit { Err(refused(denial(), &self.server)) } else { Ok(()) }
+    }
+
     /// What conditions can ask for.
     fn facts<'a>(&'a self, tasks: &'a [String]) -> Facts<'a> {
         let Request { method, host, path, .. } = &self.request;
@@ -153,7 +162,7 @@ impl Stream {
             (State::Proving(held), Input::KeysSettled) => self.prove(held, gate, now),
             (State::Binding(held, verified), Input::Peer(peer)) => self.bind(held, verified, &peer, gate, now),
             (State::Claiming(held, pending), Input::Claimed(claim)) => self.claim(held, pending, claim, gate, now),
-            (State::Entering(held, bound), Input::KeysSettled) => self.bound(held, bound, gate, now),
+            (State::Entering(held, bound), Input::KeysSettled) => self.mcp(held, bound, gate, now),
             (state, Input::Grown { .. } | Input::Trailers) if early(gate) && state.waits() => self.hurried(),
             (state, Input::Grown { size, last }) => grow(state, size, last, gate),
             (state, Input::Trailers) => Ok(complete(state)),
@@ -215,8 +224,8 @@ impl Stream {
         };
         self.shade = Shade::of(server, &request);
         let origin = origin::judge(&request.headers, server);
-        let server = server.name.clone();
-        self.story.server(&server);
+        let (server, protocol) = (server.name.clone(), server.protocol.name());
+        self.story.server(&server, protocol);
         self.origin = origin.map_err(|denial| refused(denial, &server))?;
         if origin::asks(&request.method, &request.headers) {
             return Ok(self.tell(origin::preflight(self.origin.as_ref(), &request.headers)));
@@ -248,7 +257,7 @@ impl Stream {
             let denial = Denial::new(Reason::HostFailed, "the host did not hand over the whole body");
             return self.refuse(denial, Some(&held.server));
         };
-        match Call::read(&held.request.headers, body) {
+        match read(&held, server(&gate.policy, &held)?, body) {
             Ok(call) if call.target.tasks().is_empty() => self.decided(held, bound, &call, &[], gate),
             Ok(call) => Self::recall(held, bound, &call, Some(body)),
             Err(flaw) => Err(flawed(flaw, &held.server)),

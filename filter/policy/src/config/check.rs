@@ -1,6 +1,7 @@
 //! The rules of the policy file: raw in, [`Policy`] out, mistakes into the report.
 
 mod issuer;
+mod protocol;
 mod server;
 
 use std::collections::BTreeMap;
@@ -11,7 +12,7 @@ use super::field::{Field, Kind, each, entries, refuse_unknown};
 use super::raw;
 use super::unit::{Size, Span};
 use crate::pattern::Pattern;
-use crate::policy::{Audit, Body, Broker, Client, Issuer, Policy, Resource, Server, WhenUnreachable};
+use crate::policy::{Audit, Body, Broker, Client, Issuer, Policy, Protocol, Resource, Rule, Server, WhenUnreachable};
 use crate::scope::{Scope, Scopes};
 use crate::token::svid;
 
@@ -38,6 +39,9 @@ pub fn file(raw: raw::File, digest: String, report: &mut Report) -> Option<Polic
     let audit = self::audit(audit.optional(&root.at("audit"), report).unwrap_or_default(), &root.at("audit"), report);
     let access_log = access_log.optional(&root.at("access_log"), report).unwrap_or(true);
     let body = self::body(body, &root.at("body"), report);
+    if body == Body::EarlyHeaders {
+        servers.values().for_each(|server| headed(server, &root.at("servers").at(&server.name), report));
+    }
     Some(Policy { digest, issuers, servers, broker: broker?, session_key, audit, access_log, body })
 }
 
@@ -135,6 +139,23 @@ fn audit(raw: raw::Audit, path: &Path, report: &mut Report) -> Audit {
         report.add(&path.at("flush"), "less than 10 ms or more than a minute", "`10ms` to `60s`");
     }
     Audit { when_unreachable, queue, flush }
+}
+
+/// Reports what `body: early_headers` cannot judge.
+fn headed(server: &Server, path: &Path, report: &mut Report) {
+    let hint = "set `body: hold`, on a host that can hold headers";
+    match server.protocol {
+        Protocol::Mcp => {}
+        Protocol::Agent => {
+            let found = "`a2a` with `body: early_headers`";
+            report.advise(&path.at("protocol"), found, "a protocol whose headers say what is asked for", hint);
+        }
+        Protocol::Http(_) if server.tools.iter().any(Rule::wants_body) => {
+            let found = "a `when` that reads `args.body` with `body: early_headers`";
+            report.advise(&path.at("tools"), found, "conditions on path and query", hint);
+        }
+        Protocol::Http(_) => {}
+    }
 }
 
 fn overlaps(servers: &BTreeMap<String, Server>, path: &Path, report: &mut Report) {

@@ -69,6 +69,13 @@ fn read<T: Kind>(value: Value) -> Field<T> {
     serde_json::from_value(value).map_or(Field::Wrong(shown), Field::Read)
 }
 
+impl<T> Field<T> {
+    /// Whether the name stands in the object.
+    pub fn stands(&self) -> bool {
+        !matches!(self, Self::Missing)
+    }
+}
+
 impl<T: Kind> Field<T> {
     /// The value, or `None` after reporting what stands in its place; a missing one is an error.
     pub fn required(self, path: &Path, report: &mut Report) -> Option<T> {
@@ -137,7 +144,7 @@ fn show(value: &Value) -> String {
 }
 
 /// The accepted word that differs from `name` least, if the difference looks like a slip.
-fn nearest<'a>(name: &str, fields: &[&'a str]) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, fields: &[&'a str]) -> Option<&'a str> {
     let apart = |field: &&&str| distance(name, field);
     let near = fields.iter().min_by_key(apart)?;
     (distance(name, near) <= 2 && name.len() <= 40).then_some(*near)

@@ -129,7 +129,7 @@ object! {
         pub resource: String,
         /// The requests that are for it.
         pub r#match: Match,
-        /// What it speaks: `mcp`.
+        /// What it speaks: `mcp`, `http` or `a2a`.
         pub protocol: String,
         /// The issuers whose tokens it accepts, by their names above.
         pub issuers: List<String>,
@@ -143,7 +143,8 @@ object! {
         pub workloads: List<String>,
         /// Which chains of actors it accepts; any of up to 16 unless given.
         pub delegation: Delegation,
-        /// The tools agents may call, by exact name or by prefix ending in `*`.
+        /// The tools agents may call, by exact name or by prefix ending in `*`; of `http` by names of your choice, of `a2a`
+        /// by the names of its operations in 1.0.
         pub tools: Named<Rule>,
         /// The prompts they may use, likewise.
         pub prompts: Named<Rule>,
@@ -191,7 +192,7 @@ object! {
         pub host: String,
         /// The one path, without query.
         pub path: String,
-        /// The beginning of its paths, ending in `/`.
+        /// The place it is at with all that is below.
         pub path_prefix: String,
     }
 }
@@ -199,6 +200,8 @@ object! {
 object! {
     /// What one tool, prompt, resource or method asks for.
     pub struct Rule requires ["scopes"] {
+        /// Of `http`: the requests it is for, as in `GET /invoices/{id}` or `GET /files/{path=**}`.
+        pub r#match: String,
         /// The scopes a token must hold, all of them.
         pub scopes: List<String>,
         /// The credential the broker mints for the call, by its name there.

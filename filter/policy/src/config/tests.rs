@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+mod protocols;
+
 use super::*;
 use crate::testing::{policy, policy_json};
 
@@ -60,7 +62,11 @@ fn each_rule_names_the_place_and_the_mend() {
             json!("gateway"),
             "`servers.crm.resource`: found `gateway`, accepted is an `https://`",
         ),
-        ("/servers/crm/protocol", json!("http"), "`servers.crm.protocol`: found `http`, accepted is `mcp`"),
+        (
+            "/servers/crm/protocol",
+            json!("grpc"),
+            "`servers.crm.protocol`: found `grpc`, accepted is one of `mcp`, `http`, `a2a`",
+        ),
         ("/servers/crm/issuers", json!(["crop"]), "`servers.crm.issuers[0]`: found `crop`, accepted is a name below"),
         ("/servers/crm/issuers", json!([]), "`servers.crm.issuers`: found no issuer"),
         ("/servers/crm/audiences", json!([]), "`servers.crm.audiences`: found no audience"),

@@ -96,7 +96,7 @@ impl Template {
     }
 
     /// Whether `method` and `path` are of this shape, byte for byte.
-    pub(super) fn fits(&self, method: &str, path: &Path<'_>) -> bool {
+    pub(crate) fn fits(&self, method: &str, path: &Path<'_>) -> bool {
         let segments = path.segments();
         let mut left = segments.iter();
         let fits = self.parts.iter().all(|part| match (part, left.next()) {

@@ -5,6 +5,7 @@ use super::early::early;
 use super::{Effect, Gate, Held, State, Step, Stream, flawed, refused, server};
 use crate::call::Call;
 use crate::denial::{Denial, Reason};
+use crate::policy::Protocol;
 use crate::replay::Claim;
 use crate::sender::{self, Bound, Judged, Peer, Pending, Shown};
 use crate::session::Ready;
@@ -57,15 +58,24 @@ impl Stream {
         }
     }
 
-    /// Goes on with a token in the right hands: a session's request at once, a message when its body is there.
-    pub(super) fn bound(&mut self, held: Held, bound: Bound, gate: &mut Gate, now: Time) -> Step {
+    /// Goes on with a token in the right hands.
+    fn bound(&mut self, held: Held, bound: Bound, gate: &mut Gate, now: Time) -> Step {
+        match server(&gate.policy, &held)?.protocol {
+            Protocol::Mcp => self.mcp(held, bound, gate, now),
+            Protocol::Http(_) => self.http(held, bound, gate),
+            Protocol::Agent => self.agent(held, bound, gate),
+        }
+    }
+
+    /// Decides a session's request at once, a message when its body is there.
+    pub(super) fn mcp(&mut self, held: Held, bound: Bound, gate: &mut Gate, now: Time) -> Step {
         if self.enter(&held, &bound, gate, now)? == Ready::Waits {
             return Ok((State::Entering(held, bound), vec![Effect::AwaitKeys]));
         }
         let method = held.request.method.clone();
         match method.as_str() {
             "POST" => {
-                held.request.plain_json().map_err(|denial| refused(denial, &held.server))?;
+                held.request.plain_json(&["application/json"]).map_err(|denial| refused(denial, &held.server))?;
                 if early(gate) { self.early(held, bound, gate) } else { Ok(wait(held, bound)) }
             }
             "GET" | "DELETE" if !held.complete || held.size > 0 => {

@@ -9,7 +9,7 @@ use crate::denial::{Denial, Reason};
 use crate::headers::{Headers, Sole};
 use crate::mcp::Era;
 use crate::origin::Origin;
-use crate::policy::{Mode, Server};
+use crate::policy::{Mode, Protocol, Server};
 use crate::secret::Secret;
 use crate::sender::Bound;
 use crate::session::HEADER;
@@ -51,7 +51,8 @@ impl Viewer {
     /// The viewer of the answer to `call`, if it lists something. A stream that is resumed may bring a list again.
     pub(super) fn of(call: &Call<'_>, held: &Held, server: &Server, bound: &Bound) -> Option<Box<Self>> {
         let Held { request, token, source, .. } = held;
-        let resumed = call.method == "GET" && request.headers.has("last-event-id");
+        let mcp = matches!(server.protocol, Protocol::Mcp);
+        let resumed = mcp && call.method == "GET" && request.headers.has("last-event-id");
         let keep = if call.era == Era::Modern { Keep::Privately(KEEP) } else { Keep::AsSaid };
         let lists = server.mode == Mode::Enforce && (resumed || matches!(call.target, Target::List(_)));
         lists.then(|| {

@@ -1,19 +1,20 @@
 //! How a body comes together.
 
-use super::{Effect, Gate, Held, State, Step, refused, server};
-use crate::denial::{Denial, Reason};
+use super::{Effect, Gate, Held, State, Step, server};
+use crate::policy::Protocol;
 use crate::sender::Bound;
 
 /// Notes how large the body has become.
 pub(super) fn grow(mut state: State, size: usize, last: bool, gate: &Gate) -> Step {
+    let reading = matches!(state, State::Reading(..));
     let Some(held) = state.held() else {
         return Ok((state, Vec::new()));
     };
     held.size = size;
-    let limit = server(&gate.policy, held)?.limits.request;
-    if size > limit {
-        let denial = Denial::new(Reason::RequestTooLarge, format!("the body is larger than {limit} bytes"));
-        return Err(refused(denial, &held.server));
+    let server = server(&gate.policy, held)?;
+    // What is not read has no limit of ours; the host's own bounds what it holds until there is a decision.
+    if reading || !matches!(server.protocol, Protocol::Http(_)) {
+        held.fits(server)?;
     }
     match last {
         true => Ok(complete(state)),

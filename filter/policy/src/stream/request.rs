@@ -2,6 +2,7 @@
 
 use crate::denial::{Denial, Reason};
 use crate::headers::{Headers, Sole};
+use crate::http::Head;
 use crate::mcp::Era;
 use crate::secret::Secret;
 use crate::sender::Scheme;
@@ -12,6 +13,7 @@ pub(super) struct Request {
     pub(super) method: String,
     pub(super) host: String,
     pub(super) path: String,
+    pub(super) query: String,
     pub(super) headers: Headers,
     query_token: bool,
 }
@@ -25,7 +27,7 @@ impl Request {
         // [RFC 6750 §2.3](https://www.rfc-editor.org/rfc/rfc6750#section-2.3): a token in a URL ends up in logs, and MCP
         // forbids it.
         let query_token = form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "access_token");
-        Self { method, host, path: path.to_owned(), headers, query_token }
+        Self { method, host, path: path.to_owned(), query: query.to_owned(), headers, query_token }
     }
 
     /// The token, and how it was presented.
@@ -51,8 +53,8 @@ impl Request {
         }
     }
 
-    /// Whether the body will be what the media type says: JSON as it is, not packed.
-    pub(super) fn plain_json(&self) -> Result<(), Denial> {
+    /// Whether the body will be what its media type says, which is one of `media`: JSON as it is, not packed.
+    pub(super) fn plain_json(&self, media: &[&str]) -> Result<(), Denial> {
         let malformed = |note: &str| Err(Denial::new(Reason::RequestMalformed, note));
         if self.headers.has("content-encoding") {
             return malformed("the body has a `content-encoding`");
@@ -61,12 +63,17 @@ impl Request {
             return malformed("the `content-type` is not exactly one");
         };
         let mut parts = kind.split(';').map(str::trim);
-        let json = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
+        let json = parts.next().is_some_and(|kind| media.iter().any(|media| kind.eq_ignore_ascii_case(media)));
         let utf8 = parts.all(|part| {
             let charset = part.to_ascii_lowercase();
             matches!(charset.as_str(), "charset=utf-8" | "charset=\"utf-8\"")
         });
-        if json && utf8 { Ok(()) } else { malformed("the `content-type` is not `application/json`") }
+        if json && utf8 { Ok(()) } else { malformed("the `content-type` is not that of JSON") }
+    }
+
+    /// The head as the protocols read it, with the path `below` that of the server, or the whole path.
+    pub(super) fn head<'a>(&'a self, below: Option<&'a str>) -> Head<'a> {
+        Head { method: &self.method, path: below.unwrap_or(&self.path), query: &self.query, headers: &self.headers }
     }
 
     /// Whether the client wants to leave HTTP, where nothing could be judged any more.

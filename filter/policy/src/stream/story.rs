@@ -43,9 +43,9 @@ impl Story {
         self.told = true;
     }
 
-    pub(super) fn server(&mut self, server: &str) {
+    pub(super) fn server(&mut self, server: &str, protocol: &str) {
         self.record.server = Some(server.to_owned());
-        self.record.protocol = Some("mcp".into());
+        self.record.protocol = Some(protocol.to_owned());
     }
 
     pub(super) fn proved(&mut self, verified: &Verified) {

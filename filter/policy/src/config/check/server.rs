@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use accredit_condition::{Condition, Flaw, Place, Schema, Variable};
 
+use super::protocol::Speaks;
 use super::{span, text, workloads};
 use crate::config::error::{Path, Report};
 use crate::config::field::{Field, each, entries, list, refuse_unknown};
@@ -50,10 +51,7 @@ pub(super) fn check(
     refuse_unknown(&unknown, raw::Server::FIELDS, path, report);
     let resource = super::resource(resource, &path.at("resource"), report);
     let matches = r#match.required(&path.at("match"), report).and_then(|raw| matching(raw, &path.at("match"), report));
-    let protocol = protocol.required(&path.at("protocol"), report);
-    if let Some(other) = protocol.filter(|protocol| protocol != "mcp") {
-        report.add(&path.at("protocol"), format!("`{other}`"), "`mcp`");
-    }
+    let speaks = Speaks::read(protocol, &path.at("protocol"), report);
     let accepted = references(accepted, issuers, &path.at("issuers"), report);
     let audiences = match audiences {
         Field::Missing => resource.iter().map(|resource| resource.as_str().to_owned()).collect(),
@@ -67,7 +65,11 @@ pub(super) fn check(
     let workloads = workloads(tied, &path.at("workloads"), report);
     let delegation = delegation.optional(&path.at("delegation"), report);
     let delegation = delegation.map(|raw| self::delegation(raw, &path.at("delegation"), report)).unwrap_or_default();
-    let tools = rules(tools, &path.at("tools"), report);
+    let mut tools = tools.optional(&path.at("tools"), report).unwrap_or_default();
+    let sections = [("prompts", prompts.stands()), ("resources", resources.stands()), ("methods", methods.stands())];
+    speaks.refuse(&sections, denials.stands().then_some("denials"), path, report);
+    let protocol = speaks.protocol(&mut tools, matches.as_ref(), &path.at("tools"), report);
+    let tools = rules(Field::Read(tools), &path.at("tools"), report);
     let prompts = rules(prompts, &path.at("prompts"), report);
     let resources = rules(resources, &path.at("resources"), report);
     let methods = self::methods(methods, &path.at("methods"), report);
@@ -81,6 +83,7 @@ pub(super) fn check(
         name: name.to_owned(),
         resource: resource?,
         matches: matches?,
+        protocol: protocol?,
         issuers: accepted,
         audiences,
         sender,
@@ -111,9 +114,9 @@ fn matching(raw: raw::Match, path: &Path, report: &mut Report) -> Option<Match> 
             report.add(&path.at("path"), format!("`{only}`"), "a path that begins with `/` and has no query");
             return None;
         }
-        (None, Some(below)) if below.starts_with('/') && below.ends_with('/') => Paths::Below(below),
+        (None, Some(below)) if below.starts_with('/') && !below.contains('?') => Paths::Below(below),
         (None, Some(below)) => {
-            report.add(&path.at("path_prefix"), format!("`{below}`"), "a path that begins and ends with `/`");
+            report.add(&path.at("path_prefix"), format!("`{below}`"), "a path that begins with `/` and has no query");
             return None;
         }
         (None, None) => {
@@ -211,7 +214,7 @@ fn methods(map: Field<BTreeMap<String, Field<raw::Rule>>>, path: &Path, report: 
 }
 
 fn rule(raw: raw::Rule, path: &Path, report: &mut Report) -> Option<Rule> {
-    let raw::Rule { scopes, credential, when, mode, arguments, unknown } = raw;
+    let raw::Rule { r#match, scopes, credential, when, mode, arguments, unknown } = raw;
     refuse_unknown(&unknown, raw::Rule::FIELDS, path, report);
     let at = path.at("scopes");
     let scopes = super::scopes(scopes.required(&at, report)?, &at, report);
@@ -219,6 +222,10 @@ fn rule(raw: raw::Rule, path: &Path, report: &mut Report) -> Option<Rule> {
         Field::Missing => None,
         given => Some(text(given, &path.at("credential"), report)?),
     };
+    // What a tool of `http` matches was taken out before.
+    if r#match.stands() {
+        report.add(&path.at("match"), "a `match`", "nothing: only tools of `http` servers have one");
+    }
     let schema = arguments.optional(&path.at("arguments"), report).map(|schema| Schema::read(&schema));
     let condition = match when.optional(&path.at("when"), report) {
         None => None,
