@@ -1,5 +1,6 @@
 //! The filter as it is shipped, in a fake Envoy.
 
+mod a2a;
 mod audit;
 mod binding;
 mod body;
@@ -12,6 +13,7 @@ mod condition;
 mod config;
 mod early;
 mod host;
+mod http;
 mod keys;
 mod listing;
 mod memory;
