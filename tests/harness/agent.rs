@@ -21,7 +21,7 @@ use error::chain;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An OAuth client's registration at the broker.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Credentials {
     /// The broker's base URL.
     pub broker: String,
@@ -117,6 +117,13 @@ impl Dial {
     /// # Errors
     /// What the gateway or the server answered instead of a handshake.
     pub async fn connect(self) -> Result<Agent, CallError> {
+        let (transport, client, lifecycle) = self.parts();
+        let service = bounded(client.serve_with_lifecycle(transport, lifecycle)).await?;
+        Ok(Agent { service: service? })
+    }
+
+    /// What the SDK takes to connect so, for a client that also hears what the server asks and tells.
+    pub(crate) fn parts(self) -> (StreamableHttpClientTransport<Client>, ClientConfig, ClientLifecycleMode) {
         let mut config = StreamableHttpClientTransportConfig::with_uri(self.url);
         config.auth_header = self.token;
         let transport = StreamableHttpClientTransport::with_client(http(self.http), config);
@@ -132,8 +139,7 @@ impl Dial {
             Era::Modern => ClientLifecycleMode::Discover { preferred_versions: modern },
             Era::Auto => ClientLifecycleMode::Auto { preferred_versions: modern, legacy_version: None },
         };
-        let service = bounded(client.serve_with_lifecycle(transport, lifecycle)).await?;
-        Ok(Agent { service: service? })
+        (transport, client, lifecycle)
     }
 }
 

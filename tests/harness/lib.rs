@@ -23,6 +23,7 @@
 //! | `machine`, `flow` | Envoy: callbacks in their order; what is held and what is let go |
 //! | `host`, `traffic` | the state behind the hostcalls, process-wide and per stream |
 //! | `boot`, `vm`, `hostcalls`, `wasi`, `abi`, `module` | the guest and its imports |
+//! | `sdk` | conversations between the official SDKs, recorded |
 //! | `agent`, `stack`, `tools`, `site`, `wire` | the real thing: agents, the whole deployment, a tool server, an issuer's site, odd clients |
 //!
 //! The fake Envoy reads no clock and never sleeps: the same test always runs the same way.
@@ -43,6 +44,7 @@ pub mod module;
 mod native;
 mod proxy;
 mod request;
+pub mod sdk;
 pub mod site;
 pub mod stack;
 mod stream;
