@@ -9,11 +9,15 @@ use super::scene::{Scene, Setup, call, denial};
 
 /// Envoy without the option that lets a filter hold headers and see the body.
 async fn open(name: &str) -> Option<Scene> {
-    let setup = Setup::new(name).top("body", json!("early_headers")).envoy(|config| {
+    headers(Setup::new(name)).open().await
+}
+
+/// The same for any deployment.
+pub fn headers(setup: Setup) -> Setup {
+    setup.top("body", json!("early_headers")).envoy(|config| {
         let taken = take(config, "allow_on_headers_stop_iteration");
         assert_eq!(taken, 1, "the option is somewhere else now");
-    });
-    setup.open().await
+    })
 }
 
 /// Takes a member out wherever it stands; says how often it did.

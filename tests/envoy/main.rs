@@ -1,11 +1,14 @@
 //! Everything as it runs: real Envoy with the built filter, the broker, a real MCP server, real MCP clients.
 //!
-//! Without an Envoy the tests say so and pass, except under `CI`; `scripts/setup` installs one.
+//! Without an Envoy the tests say so and pass, except under `CI`; without the SDKs of MCP those that talk to them
+//! fail. `scripts/setup` installs both.
 
 mod agents;
 mod binding;
 mod bodies;
+mod conversations;
 mod early;
+mod hall;
 mod native;
 mod outage;
 mod revocation;
