@@ -6,6 +6,7 @@
 mod agents;
 mod binding;
 mod bodies;
+mod bypasses;
 mod conversations;
 mod early;
 mod hall;
