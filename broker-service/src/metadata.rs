@@ -21,7 +21,9 @@ pub async fn document(State(app): State<App>) -> impl IntoResponse {
         "grant_types_supported": ["client_credentials", exchange::GRANT],
         "token_endpoint_auth_methods_supported": ["client_secret_basic"],
         "authorization_details_types_supported": [exchange::TOOL_CALL],
-        // The member is required although there is no authorization endpoint.
+        // No grant uses it, and nothing answers there; but the official SDKs of MCP for Python and TypeScript take no
+        // document without it, and then find no token endpoint either.
+        "authorization_endpoint": format!("{url}/authorize"),
         "response_types_supported": [],
     }))
 }

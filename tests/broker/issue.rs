@@ -111,6 +111,7 @@ async fn the_server_describes_itself() {
     assert_eq!(document["issuer"], desk.broker.url);
     assert_eq!(document["token_endpoint"], desk.url("/token"));
     assert_eq!(document["jwks_uri"], desk.url("/jwks.json"));
+    assert!(document["authorization_endpoint"].is_string(), "the official SDKs of MCP take no document without it");
     let keys: Value = desk.http.get(desk.url("/jwks.json")).send().await.unwrap().json().await.unwrap();
     assert!(keys["keys"][0].get("d").is_none(), "the private key is published");
 }
