@@ -8,6 +8,7 @@ mod binding;
 mod bodies;
 mod bypasses;
 mod conversations;
+mod discovery;
 mod early;
 mod hall;
 mod native;
