@@ -16,6 +16,7 @@ mod outage;
 mod revocation;
 mod rotation;
 mod scene;
+mod sessions;
 mod start;
 mod tls;
 mod tokens;
