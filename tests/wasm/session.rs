@@ -176,6 +176,24 @@ fn the_modern_era_has_no_sessions() {
 }
 
 #[test]
+fn where_mcp_is_not_spoken_the_header_means_nothing() {
+    let mut policy = policy();
+    policy["servers"]["api"] = json!({
+        "resource": "https://gateway.example.com/api",
+        "match": { "host": "gateway.example.com", "path_prefix": "/api/" },
+        "protocol": "http",
+        "issuers": ["corp"],
+        "audiences": ["https://gateway.example.com/crm/mcp"],
+        "tools": { "read": { "match": "GET /api/things", "scopes": ["crm:read"] } },
+    });
+    let proxy = proxy(&policy);
+    let request = Request::fetch("/api/things").bearer(&caller().sign()).header(HEADER, "its-own");
+    let stream = proxy.run(request);
+    assert_eq!(stream.forwarded().headers.text(HEADER), Some("its-own"));
+    assert_eq!(handed(&stream), OWN);
+}
+
+#[test]
 fn an_identifier_that_is_none_does_not_reach_the_client() {
     let long = "x".repeat(1025);
     for bad in ["", "a b", "é", "a\tb", &long] {

@@ -13,7 +13,8 @@ use crate::time::Time;
 /// Whose sessions a request may be of.
 #[derive(Debug, Default)]
 pub(super) enum Session {
-    /// Nobody is known. Only shadow mode lets such a request through, with the identifier as it is.
+    /// Nobody's: the server does not speak MCP, or nobody is known and shadow mode lets the request through all the same. The
+    /// header stays as it is.
     #[default]
     Unclaimed,
     /// There are none in the modern era.
