@@ -236,12 +236,12 @@ pub fn clean(name: &str, here: &[&str]) -> Result<(), Flaw> {
 
 /// Whether some reader may take `name` for one of `names` that it is not.
 pub(crate) fn nearly(name: &str, names: &[&str]) -> bool {
+    let near = |seen: &str| names.iter().any(|meaning| seen.eq_ignore_ascii_case(meaning) && *meaning != name);
     // Most names are plain, and for those folding is a matter of case.
-    let folded = match name.bytes().all(|byte| byte.is_ascii() && byte != 0) {
-        true => Cow::Borrowed(name),
-        false => Cow::Owned(fold(name)),
-    };
-    names.iter().any(|meaning| folded.eq_ignore_ascii_case(meaning) && *meaning != name)
+    match name.bytes().all(|byte| byte.is_ascii() && byte != 0) {
+        true => near(name),
+        false => near(&fold(name)) || name.split('\0').next().is_some_and(|start| near(&fold(start))),
+    }
 }
 
 /// A name as a lenient server may see it: without NULs, without case, `ſ` as `s` and `K` as `k`.
@@ -304,6 +304,14 @@ mod tests {
             (
                 Reason::RequestMalformed,
                 r#"{"jsonrpc":"2.0","id":1,"method":"a","params":{"name":"x","name\u0000":"y"}}"#,
+            ),
+            (
+                Reason::RequestMalformed,
+                r#"{"jsonrpc":"2.0","id":1,"method":"a","params":{"name":"x","Name\u0000z":"y"}}"#,
+            ),
+            (
+                Reason::RequestMalformed,
+                r#"{"jsonrpc":"2.0","id":1,"method":"a","params":{"name":"x","na\u0000me":"y"}}"#,
             ),
             (
                 Reason::RequestUnparsable,
