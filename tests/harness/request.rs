@@ -81,9 +81,20 @@ impl Request {
         self
     }
 
+    /// A body in these frames, without a `content-length`.
+    pub fn frames(mut self, frames: Vec<Vec<u8>>) -> Self {
+        self.chunks = frames;
+        self
+    }
+
     /// Ends the request with trailers, so that no body frame is the last one.
-    pub fn trailers(mut self) -> Self {
-        self.trailers = Some(Headers::of([("x-trailer", "1")]));
+    pub fn trailers(self) -> Self {
+        self.trailing(Headers::of([("x-trailer", "1")]))
+    }
+
+    /// The same with these trailers.
+    pub fn trailing(mut self, trailers: Headers) -> Self {
+        self.trailers = Some(trailers);
         self
     }
 

@@ -69,9 +69,17 @@ impl One {
     /// # Errors
     /// When the connection ends without a complete reply.
     pub async fn read(&mut self) -> Result<Reply, Closed> {
+        self.read_for("POST").await
+    }
+
+    /// The same for a request of this method: an answer to `HEAD` has no body, whatever its headers say.
+    ///
+    /// # Errors
+    /// When the connection ends without a complete reply.
+    pub async fn read_for(&mut self, method: &str) -> Result<Reply, Closed> {
         bounded(async {
             loop {
-                let reply = self.reply().await?;
+                let reply = self.reply(method == "HEAD").await?;
                 if reply.status >= 200 {
                     return Ok(reply);
                 }
@@ -80,12 +88,12 @@ impl One {
         .await
     }
 
-    async fn reply(&mut self) -> Result<Reply, Closed> {
+    async fn reply(&mut self, bare: bool) -> Result<Reply, Closed> {
         let mut reply = head(&self.until(b"\r\n\r\n").await?)?;
         let chunked = reply.header("transfer-encoding").iter().any(|value| value == "chunked");
         let length = reply.header("content-length").first().and_then(|value| value.parse().ok());
         reply.body = match length {
-            _ if reply.status < 200 || matches!(reply.status, 204 | 304) => Vec::new(),
+            _ if bare || reply.status < 200 || matches!(reply.status, 204 | 304) => Vec::new(),
             _ if chunked => self.chunks().await?,
             Some(length) => self.take(length).await?,
             None => self.rest().await,

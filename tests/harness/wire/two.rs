@@ -1,5 +1,7 @@
 //! HTTP/2 by prior knowledge, frame by frame.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use h2::client::{self, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
@@ -45,6 +47,20 @@ impl Two {
     /// # Errors
     /// When the stream or the connection ends without a complete answer.
     pub async fn send(&self, request: Request<()>, frames: &[&[u8]], end: End) -> Result<Reply, Closed> {
+        self.send_late(request, Duration::ZERO, frames, end).await
+    }
+
+    /// The same with a pause between the headers and the first frame.
+    ///
+    /// # Errors
+    /// When the stream or the connection ends without a complete answer.
+    pub async fn send_late(
+        &self,
+        request: Request<()>,
+        pause: Duration,
+        frames: &[&[u8]],
+        end: End,
+    ) -> Result<Reply, Closed> {
         bounded(async {
             let mut send = self.0.clone().ready().await.map_err(Closed::by)?;
             let bare = frames.is_empty() && matches!(end, End::Stream);
@@ -52,6 +68,9 @@ impl Two {
             let upload = async {
                 // An answer may come in spite of a failed upload; wait for it.
                 if !bare {
+                    if !pause.is_zero() {
+                        tokio::time::sleep(pause).await;
+                    }
                     upload(body, frames, end).await.ok();
                 }
                 std::future::pending().await
