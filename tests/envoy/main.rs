@@ -4,6 +4,7 @@
 //! fail. `scripts/setup` installs both.
 
 mod agents;
+mod attacks;
 mod binding;
 mod bodies;
 mod bypasses;

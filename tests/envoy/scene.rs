@@ -25,7 +25,7 @@ pub struct Scene {
 pub struct Setup {
     name: String,
     issuer: Value,
-    server: Vec<(&'static str, Value)>,
+    server: Vec<(String, Value)>,
     top: Vec<(&'static str, Value)>,
     edits: Vec<Edit>,
 }
@@ -48,8 +48,8 @@ impl Setup {
     }
 
     /// Sets a member of the server.
-    pub fn server(mut self, name: &'static str, value: Value) -> Self {
-        self.server.push((name, value));
+    pub fn server(mut self, name: impl Into<String>, value: Value) -> Self {
+        self.server.push((name.into(), value));
         self
     }
 
@@ -221,11 +221,11 @@ pub fn headers(tool: &str) -> [(&str, &str); 5] {
 }
 
 /// The demo's policy with another issuer, and with these members of the server.
-fn trusting(text: &str, issuer: Value, server: Vec<(&'static str, Value)>, top: Vec<(&'static str, Value)>) -> String {
+fn trusting(text: &str, issuer: Value, server: Vec<(String, Value)>, top: Vec<(&'static str, Value)>) -> String {
     let mut policy: Value = serde_saphyr::from_str(text).expect("the demo's policy is YAML");
     policy["issuers"]["corp"] = issuer;
     policy["servers"]["crm"]["issuers"] = json!(["accredit", "corp"]);
-    server.into_iter().for_each(|(name, value)| policy["servers"]["crm"][name] = value);
+    server.into_iter().for_each(|(name, value)| policy["servers"]["crm"][name.as_str()] = value);
     top.into_iter().for_each(|(name, value)| policy[name] = value);
     policy.to_string()
 }

@@ -4,6 +4,7 @@ mod attacks;
 mod differential;
 mod file;
 mod host;
+mod mcp;
 mod seeds;
 mod wasm;
 mod wycheproof;
