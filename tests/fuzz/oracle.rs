@@ -5,7 +5,11 @@
 //! - `token`: nothing is proved that the issuer did not sign, and no claims fit that have ended;
 //! - `jwks`: a set that is read publishes no private or shared key, and no name twice;
 //! - `dpop`: no proof is accepted that the holder of the key did not sign;
+//! - `jsonrpc`: what is accepted is the same request to servers that take the first or the last of two members, that know
+//!   names without case, and that end them at a NUL;
 //! - no input takes longer than [`BOUND`].
+
+mod jsonrpc;
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -77,6 +81,11 @@ pub fn dpop(input: &[u8]) {
             }
         }
     });
+}
+
+/// A request's body, behind its `Mcp-Name` and a form feed if that is to be another one than the body's.
+pub fn jsonrpc(input: &[u8]) {
+    timed(|| jsonrpc::judge(input));
 }
 
 /// Reads claims as if their signature held.

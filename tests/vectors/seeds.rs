@@ -30,3 +30,8 @@ fn no_seed_makes_a_key_set_publish_secrets() {
 fn no_seed_passes_for_a_proof_that_is_none() {
     each("dpop", oracle::dpop);
 }
+
+#[test]
+fn no_seed_is_one_request_to_us_and_another_to_a_server() {
+    each("jsonrpc", oracle::jsonrpc);
+}
