@@ -5,6 +5,7 @@ mod differential;
 mod file;
 mod host;
 mod mcp;
+mod readers;
 mod seeds;
 mod wasm;
 mod wycheproof;
