@@ -5,6 +5,7 @@ mod differential;
 mod file;
 mod host;
 mod mcp;
+mod monotone;
 mod readers;
 mod seeds;
 mod wasm;
