@@ -18,12 +18,23 @@ pub(super) fn check(node: &Node, arguments: Option<&Schema>) -> Result<(), Flaw>
 
 /// Refuses what always comes to the same: it is a mistake, or a rule for nobody or everybody.
 fn constant(node: &Node) -> Result<(), Flaw> {
-    if let Part::And(parts) | Part::Or(parts) = &node.part {
-        return parts.iter().try_for_each(constant);
-    }
-    match mentions(node).is_empty() {
-        false => Ok(()),
-        true => Err(Flaw::new(node.place, "an expression that is always the same", "one that depends on the call")),
+    match &node.part {
+        Part::And(parts) | Part::Or(parts) => parts.iter().try_for_each(constant),
+        Part::Not(of) => constant(of),
+        Part::If(parts) => {
+            let [test, first, second] = &**parts;
+            constant(test)?;
+            match (&first.part, &second.part) {
+                (Part::Bool(first), Part::Bool(second)) if first != second => Ok(()),
+                // One side may well be `true` or `false`, as long as the other is not.
+                _ if mentions(first).is_empty() => constant(second),
+                _ => Ok(()),
+            }
+        }
+        _ if mentions(node).is_empty() => {
+            Err(Flaw::new(node.place, "an expression that is always the same", "one that depends on the call"))
+        }
+        _ => Ok(()),
     }
 }
 
