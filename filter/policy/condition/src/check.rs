@@ -211,12 +211,13 @@ impl Checker<'_> {
                 let fits = either(|kind| kind.is_number() || matches!(kind, Type::Text | Type::Bool));
                 if fits { Ok(Type::Bool) } else { odd("two numbers or two strings") }
             }
-            "+" if either(|kind| kind.is_number() || matches!(kind, Type::Text | Type::List(_))) => {
+            "+" if either(|kind| matches!(kind, Type::Text | Type::List(_))) => Ok(first.join(second)),
+            "%" if [&first, &second].contains(&&Type::Double) => odd("two integers"),
+            _ if first.computes(&second) || either(Type::is_number) && [&first, &second].contains(&&Type::Any) => {
                 Ok(first.join(second))
             }
-            "+" => odd("two numbers, strings or lists"),
-            _ if either(Type::is_number) => Ok(first.join(second)),
-            _ => odd("two numbers"),
+            "+" => odd("two numbers of one kind, strings or lists"),
+            _ => odd("two numbers of one kind"),
         }
     }
 

@@ -15,7 +15,7 @@ pub(super) enum Type {
     Int,
     Uint,
     Double,
-    /// A number of JSON: an integer or a double.
+    /// A number of JSON: of which kind depends on how it is written.
     Number,
     Text,
     List(Box<Self>),
@@ -40,6 +40,12 @@ impl Type {
             (Self::List(left), Self::List(right)) => left.meets(right),
             _ => self == other || (self.is_number() && other.is_number()) || (self.is_map() && other.is_map()),
         }
+    }
+
+    /// Whether there is arithmetic of both: numbers are of one kind, and none is converted.
+    pub(super) fn computes(&self, other: &Self) -> bool {
+        let one = matches!(self, Self::Number) || matches!(other, Self::Number) || self == other;
+        self.is_number() && other.is_number() && one
     }
 
     /// The kind of both, where it is one.
@@ -93,8 +99,8 @@ fn kind(schema: &Json, depth: usize) -> Type {
     match name {
         "null" => Type::Null,
         "boolean" => Type::Bool,
-        "integer" => Type::Int,
-        "number" => Type::Number,
+        // [§6.1.1](https://json-schema.org/draft/2020-12/json-schema-validation#section-6.1.1): `1.0` is an integer.
+        "integer" | "number" => Type::Number,
         "string" => Type::Text,
         "array" => Type::List(Box::new(schema.get("items").map_or(Type::Any, |items| kind(items, below)))),
         "object" => {
