@@ -59,7 +59,7 @@ impl<'a> Machine<'a> {
             Part::Uint(uint) => Value::Uint(*uint),
             Part::Double(double) => Value::Double(*double),
             Part::Text(text) => Value::Text(Cow::Borrowed(text)),
-            Part::List(parts) => Value::List(self.values(parts)?),
+            Part::List(parts) => Value::List(self.values(parts)?.into()),
             Part::Map(entries) => self.map(entries)?,
             Part::Name(name) => self.named(name)?,
             Part::Select(of, field) => self.under(of, field)?.ok_or(Fault("has no such field"))?,
@@ -93,12 +93,12 @@ impl<'a> Machine<'a> {
         for (key, value) in entries {
             let (key, value) = (self.value(key)?, self.value(value)?);
             self.burn(map.len())?;
-            if map.iter().any(|(other, _)| other.equals(&key)) {
+            if map.iter().any(|(other, _)| other.same(&key)) {
                 return Err(Fault("has one key twice"));
             }
             map.push((key, value));
         }
-        Ok(Value::Map(map))
+        Ok(Value::Map(map.into()))
     }
 
     fn named(&self, name: &str) -> Outcome<'a> {
@@ -107,22 +107,27 @@ impl<'a> Machine<'a> {
     }
 
     fn under(&mut self, of: &'a Node, field: &'a str) -> Result<Option<Value<'a>>, Fault> {
-        let key = Value::Text(Cow::Borrowed(field));
-        self.value(of)?.under(&key).map_err(|()| Fault("has a field of what has none"))
+        let of = self.value(of)?;
+        self.find(&of, &Value::Text(Cow::Borrowed(field)))?.ok_or(Fault("has a field of what has none"))
+    }
+
+    /// What a map holds under `key`; `None` for what is no map.
+    fn find(&mut self, of: &Value<'a>, key: &Value<'_>) -> Result<Option<Option<Value<'a>>>, Fault> {
+        self.burn(of.search().saturating_add(key.weight()))?;
+        Ok(of.under(key).ok())
     }
 
     fn index(&mut self, of: &'a Node, at: &'a Node) -> Outcome<'a> {
         let (of, at) = (self.value(of)?, self.value(at)?);
-        if let Some(items) = of.items() {
-            self.burn(items.len())?;
+        if of.length().is_some() {
             let place = match at {
                 Value::Int(int) => usize::try_from(int).ok(),
                 Value::Uint(uint) => usize::try_from(uint).ok(),
                 _ => return Err(Fault("has an index that is no integer")),
             };
-            return place.and_then(|place| items.into_iter().nth(place)).ok_or(Fault("has an index beyond the end"));
+            return place.and_then(|place| of.at(place)).ok_or(Fault("has an index beyond the end"));
         }
-        of.under(&at).map_err(|()| Fault("has an index of what has none"))?.ok_or(Fault("has no such key"))
+        self.find(&of, &at)?.ok_or(Fault("has an index of what has none"))?.ok_or(Fault("has no such key"))
     }
 
     /// `&&` and `||`: one part that decides does so whatever is wrong with the others.
@@ -141,7 +146,13 @@ impl<'a> Machine<'a> {
     fn binary(&mut self, mark: &str, parts: &'a [Node; 2]) -> Outcome<'a> {
         let [left, right] = parts;
         let (left, right) = (self.value(left)?, self.value(right)?);
-        self.burn(left.weight().saturating_add(right.weight()))?;
+        match mark {
+            "==" => return self.equal(&left, &right).map(Value::Bool),
+            "!=" => return self.equal(&left, &right).map(|equal| Value::Bool(!equal)),
+            "in" => return self.within(&left, &right).map(Value::Bool),
+            _ => {}
+        }
+        self.burn(copy(&left).saturating_add(copy(&right)))?;
         let ordered = |fits: fn(Ordering) -> bool| {
             let comparable = functions::comparable(&left, &right);
             // `NaN` compares, and is neither less nor greater.
@@ -149,24 +160,77 @@ impl<'a> Machine<'a> {
             if comparable { Ok(Value::Bool(order.is_some_and(fits))) } else { Err(Fault("compares what has no order")) }
         };
         match mark {
-            "==" => Ok(Value::Bool(left.equals(&right))),
-            "!=" => Ok(Value::Bool(!left.equals(&right))),
             "<" => ordered(Ordering::is_lt),
             "<=" => ordered(Ordering::is_le),
             ">" => ordered(Ordering::is_gt),
             ">=" => ordered(Ordering::is_ge),
-            "in" => functions::within(&left, &right),
             _ => functions::arithmetic(mark, &left, &right),
         }
     }
 
+    /// Whether both are the same, all the way down.
+    pub(super) fn equal(&mut self, left: &Value<'a>, right: &Value<'a>) -> Result<bool, Fault> {
+        self.burn(1)?;
+        if left.length().is_some() && left.length() == right.length() {
+            for (left, right) in left.items().zip(right.items()) {
+                if !self.equal(&left, &right)? {
+                    return Ok(false);
+                }
+            }
+            return Ok(true);
+        }
+        if left.entries().is_some() && left.entries() == right.entries() {
+            return self.alike(left, right);
+        }
+        if let (Value::Text(text), Value::Text(other)) = (left, right)
+            && text.len() == other.len()
+        {
+            self.burn(left.weight())?;
+        }
+        Ok(left.same(right))
+    }
+
+    /// Whether two maps of one size hold the same under each key.
+    fn alike(&mut self, left: &Value<'a>, right: &Value<'a>) -> Result<bool, Fault> {
+        self.burn(left.entries().unwrap_or_default())?;
+        for key in left.keys().items() {
+            let (Some(Some(left)), Some(Some(right))) = (self.find(left, &key)?, self.find(right, &key)?) else {
+                return Ok(false);
+            };
+            if !self.equal(&left, &right)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// `in`: among the items of a list, or the keys of a map.
+    fn within(&mut self, item: &Value<'a>, of: &Value<'a>) -> Result<bool, Fault> {
+        if of.length().is_none() {
+            return Ok(self.find(of, item)?.ok_or(Fault("looks into what has no items"))?.is_some());
+        }
+        for other in of.items() {
+            if self.equal(item, &other)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn over(&mut self, name: &str, of: &'a Node, item: &str, parts: &'a [Node]) -> Outcome<'a> {
-        let of = self.value(of)?;
-        let items = of.items().or_else(|| of.keys()).ok_or(Fault("goes over what has no items"))?;
-        self.burn(items.len())?;
+        let mut of = self.value(of)?;
+        if let Some(entries) = of.entries() {
+            self.burn(entries)?;
+            of = of.keys();
+        }
+        if of.length().is_none() {
+            return Err(Fault("goes over what has no items"));
+        }
         let mut kept = Vec::new();
         let (mut count, mut fault) = (0_usize, None);
-        for each in items {
+        for each in of.items() {
+            // Each is a step, whatever it comes to.
+            self.burn(1)?;
             self.names.push((item.to_owned(), each.clone()));
             let step = self.step(name, each, parts);
             self.names.pop();
@@ -183,7 +247,7 @@ impl<'a> Machine<'a> {
         }
         match (fault, name) {
             (Some(fault), _) => Err(fault),
-            (None, "filter" | "map") => Ok(Value::List(kept)),
+            (None, "filter" | "map") => Ok(Value::List(kept.into())),
             (None, "all") => Ok(Value::Bool(true)),
             (None, "exists") => Ok(Value::Bool(false)),
             (None, _) => Ok(Value::Bool(count == 1)),
@@ -202,4 +266,9 @@ impl<'a> Machine<'a> {
             _ => Err(Fault("is built in a way nobody knows")),
         }
     }
+}
+
+/// About how much work it is to copy a value.
+fn copy(of: &Value<'_>) -> usize {
+    of.weight().saturating_add(of.length().unwrap_or_default())
 }

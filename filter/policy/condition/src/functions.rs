@@ -45,12 +45,6 @@ pub(super) fn comparable(left: &Value<'_>, right: &Value<'_>) -> bool {
     both || (number(left) && number(right))
 }
 
-/// `in`: among the items of a list, or the keys of a map.
-pub(super) fn within<'a>(item: &Value<'a>, of: &Value<'a>) -> Outcome<'a> {
-    let among = of.items().or_else(|| of.keys()).ok_or(Fault("looks into what has no items"))?;
-    Ok(Value::Bool(among.iter().any(|other| other.equals(item))))
-}
-
 /// `-`, before a number.
 pub(super) fn minus<'a>(of: &Value<'a>) -> Outcome<'a> {
     match of {
@@ -93,9 +87,8 @@ pub(super) fn arithmetic<'a>(mark: &str, left: &Value<'a>, right: &Value<'a>) ->
         (Value::Text(left), Value::Text(right)) if mark == "+" => {
             Some(Value::Text(Cow::Owned(format!("{left}{right}"))))
         }
-        (left, right) if mark == "+" => {
-            let (left, right) = (left.items(), right.items());
-            left.zip(right).map(|(left, right)| Value::List([left, right].concat()))
+        (left, right) if mark == "+" && left.length().and(right.length()).is_some() => {
+            Some(Value::List(left.items().chain(right.items()).collect()))
         }
         _ => return Err(Fault("calculates with what are not two numbers of one kind")),
     };

@@ -192,7 +192,7 @@ impl<'a> Scene<'a> {
         let request = self
             .request
             .map(|facts| Value::Map(REQUEST.iter().zip(facts).map(|(name, fact)| (text(name), text(fact))).collect()));
-        let chain = Value::List(self.chain.iter().map(|actor| text(actor)).collect());
+        let chain: Value<'_> = Value::List(self.chain.iter().map(|actor| text(actor)).collect());
         let names = [
             ("args", self.args.map(Value::from)),
             ("token", self.token.map(Value::from)),

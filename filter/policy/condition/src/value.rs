@@ -5,10 +5,11 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::rc::Rc;
 
 use serde_json::Value as Json;
 
-/// One value. Lists and maps of the request stay where they are.
+/// One value, cheap to copy. Lists and maps of the request stay where they are.
 #[derive(Clone, Debug)]
 pub(super) enum Value<'a> {
     Null,
@@ -17,8 +18,8 @@ pub(super) enum Value<'a> {
     Uint(u64),
     Double(f64),
     Text(Cow<'a, str>),
-    List(Vec<Self>),
-    Map(Vec<(Self, Self)>),
+    List(Rc<[Self]>),
+    Map(Rc<[(Self, Self)]>),
     /// A list or an object of JSON.
     Json(&'a Json),
 }
@@ -40,21 +41,52 @@ impl<'a> From<&'a Json> for Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// The items of a list.
-    pub(super) fn items(&self) -> Option<Vec<Value<'a>>> {
+    /// How many items a list has; `None` for what is none.
+    pub(super) fn length(&self) -> Option<usize> {
         match self {
-            Self::List(items) => Some(items.clone()),
-            Self::Json(Json::Array(items)) => Some(items.iter().map(Self::from).collect()),
+            Self::List(items) => Some(items.len()),
+            Self::Json(Json::Array(items)) => Some(items.len()),
             _ => None,
         }
     }
 
-    /// The keys of a map.
-    pub(super) fn keys(&self) -> Option<Vec<Value<'a>>> {
+    /// The item of a list at a place.
+    pub(super) fn at(&self, place: usize) -> Option<Value<'a>> {
         match self {
-            Self::Map(entries) => Some(entries.iter().map(|(key, _)| key.clone()).collect()),
-            Self::Json(Json::Object(map)) => Some(map.keys().map(|key| Self::Text(Cow::Borrowed(key))).collect()),
+            Self::List(items) => items.get(place).cloned(),
+            Self::Json(Json::Array(items)) => items.get(place).map(Self::from),
             _ => None,
+        }
+    }
+
+    /// The items of a list, one by one.
+    pub(super) fn items(&self) -> impl Iterator<Item = Value<'a>> {
+        (0..).map_while(|place| self.at(place))
+    }
+
+    /// How many entries a map has; `None` for what is none.
+    pub(super) fn entries(&self) -> Option<usize> {
+        match self {
+            Self::Map(entries) => Some(entries.len()),
+            Self::Json(Json::Object(map)) => Some(map.len()),
+            _ => None,
+        }
+    }
+
+    /// The keys of a map, as a list.
+    pub(super) fn keys(&self) -> Value<'a> {
+        Self::List(match self {
+            Self::Map(entries) => entries.iter().map(|(key, _)| key.clone()).collect(),
+            Self::Json(Json::Object(map)) => map.keys().map(|key| Self::Text(Cow::Borrowed(key))).collect(),
+            _ => Rc::default(),
+        })
+    }
+
+    /// How many entries a map may have to be searched for one.
+    pub(super) fn search(&self) -> usize {
+        match self {
+            Self::Map(entries) => entries.len(),
+            _ => 1,
         }
     }
 
@@ -62,7 +94,7 @@ impl<'a> Value<'a> {
     pub(super) fn under(&self, key: &Value<'_>) -> Result<Option<Value<'a>>, ()> {
         match (self, key) {
             (Self::Map(entries), _) => {
-                Ok(entries.iter().find(|(other, _)| other.equals(key)).map(|(_, value)| value.clone()))
+                Ok(entries.iter().find(|(other, _)| other.same(key)).map(|(_, value)| value.clone()))
             }
             (Self::Json(Json::Object(map)), Value::Text(key)) => Ok(map.get(&**key).map(Self::from)),
             (Self::Json(Json::Object(_)), _) => Ok(None),
@@ -74,49 +106,29 @@ impl<'a> Value<'a> {
     pub(super) fn size(&self) -> Option<usize> {
         match self {
             Self::Text(text) => Some(text.chars().count()),
-            Self::List(items) => Some(items.len()),
-            Self::Map(entries) => Some(entries.len()),
-            Self::Json(Json::Array(items)) => Some(items.len()),
-            Self::Json(Json::Object(map)) => Some(map.len()),
-            _ => None,
+            _ => self.length().or(self.entries()),
         }
     }
 
-    /// About how much work it is to look at all of it.
+    /// About how much work it is to read it; a list or a map is not read by this alone.
     pub(super) fn weight(&self) -> usize {
         match self {
             Self::Text(text) => text.len().checked_div(32).unwrap_or_default(),
-            Self::List(items) => items.iter().fold(items.len(), |sum, item| sum.saturating_add(item.weight())),
-            Self::Map(entries) => entries.iter().fold(entries.len(), |sum, (key, value)| {
-                sum.saturating_add(key.weight()).saturating_add(value.weight())
-            }),
-            Self::Json(json) => weight(json),
-            Self::Null | Self::Bool(_) | Self::Int(_) | Self::Uint(_) | Self::Double(_) => 1,
+            _ => 0,
         }
     }
 
-    /// Whether both are the same; values of different kinds are not, numbers compare by their value.
+    /// Whether both are the same; values of different kinds are not, numbers compare by their value. Lists and maps are
+    /// for [`Machine::equal`](super::eval::Machine::equal).
     ///
     /// [CEL, equality](https://github.com/google/cel-spec/blob/master/doc/langdef.md#equality)
-    pub(super) fn equals(&self, other: &Value<'_>) -> bool {
+    pub(super) fn same(&self, other: &Value<'_>) -> bool {
         match (self, other) {
             (Self::Null, Value::Null) => true,
             (Self::Bool(left), Value::Bool(right)) => left == right,
             (Self::Text(left), Value::Text(right)) => left == right,
-            _ => match (self.items(), other.items(), self.keys(), other.keys()) {
-                (Some(left), Some(right), ..) => {
-                    left.len() == right.len() && left.iter().zip(&right).all(|(left, right)| left.equals(right))
-                }
-                (_, _, Some(left), Some(right)) => {
-                    left.len() == right.len() && left.iter().all(|key| self.same(other, key))
-                }
-                _ => numbers(self, other) == Some(Ordering::Equal),
-            },
+            _ => numbers(self, other) == Some(Ordering::Equal),
         }
-    }
-
-    fn same(&self, other: &Value<'_>, key: &Value<'_>) -> bool {
-        matches!((self.under(key), other.under(key)), (Ok(Some(left)), Ok(Some(right))) if left.equals(&right))
     }
 
     /// How both are ordered, if they are.
@@ -126,15 +138,6 @@ impl<'a> Value<'a> {
             (Self::Bool(left), Value::Bool(right)) => Some(left.cmp(right)),
             _ => numbers(self, other),
         }
-    }
-}
-
-fn weight(json: &Json) -> usize {
-    match json {
-        Json::Array(items) => items.iter().fold(items.len(), |sum, item| sum.saturating_add(weight(item))),
-        Json::Object(map) => map.values().fold(map.len(), |sum, value| sum.saturating_add(weight(value))),
-        Json::String(text) => text.len().checked_div(32).unwrap_or_default(),
-        Json::Null | Json::Bool(_) | Json::Number(_) => 1,
     }
 }
 
