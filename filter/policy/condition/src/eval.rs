@@ -20,6 +20,9 @@ impl fmt::Display for Fault {
     }
 }
 
+/// Not a fault yet: what it comes to depends on a variable that is not known.
+pub(super) const OPEN: Fault = Fault("depends on what is not known");
+
 pub(super) type Outcome<'a> = Result<Value<'a>, Fault>;
 
 /// What names stand for, and how much work is left to be done.
@@ -103,7 +106,7 @@ impl<'a> Machine<'a> {
 
     fn named(&self, name: &str) -> Outcome<'a> {
         let bound = self.names.iter().rev().find(|(other, _)| other == name);
-        bound.map(|(_, value)| value.clone()).ok_or(Fault("names what there is not"))
+        bound.map(|(_, value)| value.clone()).ok_or(OPEN)
     }
 
     fn under(&mut self, of: &'a Node, field: &'a str) -> Result<Option<Value<'a>>, Fault> {
@@ -137,7 +140,7 @@ impl<'a> Machine<'a> {
             match self.holds(part) {
                 Ok(holds) if holds == decisive => return Ok(decisive),
                 Ok(_) => {}
-                Err(other) => fault = fault.or(Some(other)),
+                Err(other) => fault = Some(graver(fault, other)),
             }
         }
         fault.map_or(Ok(!decisive), Err)
@@ -241,7 +244,7 @@ impl<'a> Machine<'a> {
                 (Ok(None), "all") => return Ok(Value::Bool(false)),
                 (Ok(Some(_)), _) => count = count.saturating_add(1),
                 (Ok(None), _) => {}
-                (Err(other), "all" | "exists") => fault = fault.or(Some(other)),
+                (Err(other), "all" | "exists") => fault = Some(graver(fault, other)),
                 (Err(other), _) => return Err(other),
             }
         }
@@ -266,6 +269,11 @@ impl<'a> Machine<'a> {
             _ => Err(Fault("is built in a way nobody knows")),
         }
     }
+}
+
+/// The fault that counts: what is open may still decide, whatever is wrong with the others.
+fn graver(before: Option<Fault>, other: Fault) -> Fault {
+    before.filter(|before| *before == OPEN || other != OPEN).unwrap_or(other)
 }
 
 /// About how much work it is to copy a value.

@@ -28,8 +28,9 @@ use value::Value;
 #[derive(Clone)]
 pub struct Condition {
     text: String,
-    /// What has to hold all at once, each with the variables it depends on.
-    parts: Vec<(Node, Vec<Variable>)>,
+    node: Node,
+    /// The variables it depends on.
+    mentions: Vec<Variable>,
 }
 
 /// What a condition can ask about.
@@ -126,7 +127,7 @@ pub enum Verdict {
     Holds,
     /// It does not.
     Fails,
-    /// So far nothing is against it; the rest depends on what is not known.
+    /// It depends on what is not known.
     Open,
 }
 
@@ -138,35 +139,30 @@ impl Condition {
     pub fn parse(text: &str, arguments: Option<&Schema>) -> Result<Self, Flaw> {
         let node = parse::parse(text)?;
         check::check(&node, arguments)?;
-        let parts = node.conjuncts().into_iter().map(|node| {
-            let mentions = check::mentions(&node);
-            (node, mentions)
-        });
-        Ok(Self { text: text.to_owned(), parts: parts.collect() })
+        let mentions = check::mentions(&node);
+        Ok(Self { text: text.to_owned(), node, mentions })
     }
 
     /// Whether it depends on `variable`.
     pub fn asks(&self, variable: Variable) -> bool {
-        self.parts.iter().any(|(_, mentions)| mentions.contains(&variable))
+        self.mentions.contains(&variable)
     }
 
     /// Whether it names `field` of `variable`, as in `args.body`.
     pub fn reads(&self, variable: Variable, field: &str) -> bool {
-        self.parts.iter().any(|(node, _)| check::reads(node, variable, field))
+        check::reads(&self.node, variable, field)
     }
 
-    /// Judges it. A part that does not hold decides, whatever is wrong with the others.
+    /// Judges it. With something unknown it fails, or is a fault, only if it can hold for nothing that may come to be known.
     pub fn judge(&self, scene: &Scene<'_>) -> Result<Verdict, Fault> {
         let mut machine = Machine::new(scene.names(), FUEL);
         let (mut open, mut fault) = (false, None);
-        for (node, mentions) in &self.parts {
-            if !mentions.iter().all(|variable| scene.knows(*variable)) {
-                open = true;
-                continue;
-            }
-            match machine.holds(node) {
+        // What has to hold all at once is judged part by part: with a fault in one it cannot, however open the others are.
+        for part in self.node.conjuncts() {
+            match machine.holds(part) {
                 Ok(true) => {}
                 Ok(false) => return Ok(Verdict::Fails),
+                Err(eval::OPEN) => open = true,
                 Err(other) => fault = fault.or(Some(other)),
             }
         }
@@ -178,15 +174,7 @@ impl Condition {
 }
 
 impl<'a> Scene<'a> {
-    fn knows(&self, variable: Variable) -> bool {
-        match variable {
-            Variable::Args => self.args.is_some(),
-            Variable::Token => self.token.is_some(),
-            Variable::Request => self.request.is_some(),
-            Variable::Agent | Variable::Subject | Variable::Chain => true,
-        }
-    }
-
+    /// What is known, by its name.
     fn names(&self) -> Vec<(String, Value<'a>)> {
         let text = |text: &'a str| Value::Text(Cow::Borrowed(text));
         let request = self

@@ -283,10 +283,10 @@ impl Parser {
 
 impl Node {
     /// The parts that have to hold all at once.
-    pub(super) fn conjuncts(self) -> Vec<Self> {
-        match self.part {
+    pub(super) fn conjuncts(&self) -> &[Self] {
+        match &self.part {
             Part::And(parts) => parts,
-            part => vec![Self { part, ..self }],
+            _ => std::slice::from_ref(self),
         }
     }
 

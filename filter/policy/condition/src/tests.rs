@@ -262,6 +262,23 @@ fn what_is_not_known_leaves_open_only_what_depends_on_it() {
     assert_eq!(verdict("agent == 'b' || args.n == 1"), Ok(Verdict::Open));
     assert_eq!(verdict("args.all(k, k != agent) && chain[0] == 'x'"), Err(Fault("has an index beyond the end")));
     assert_eq!(verdict("agent == 'a'"), Ok(Verdict::Holds));
+    assert_eq!(verdict("agent == 'a' || args.n == 1"), Ok(Verdict::Holds));
+    assert_eq!(verdict("agent == 'b' && args.n < 5 || agent == 'c' && args.n < 9"), Ok(Verdict::Fails));
+    assert_eq!(verdict("agent == 'b' && args.n < 5 || agent == 'a' && args.n < 9"), Ok(Verdict::Open));
+    assert_eq!(verdict("agent == 'a' ? args.n < 5 : agent == 'c'"), Ok(Verdict::Open));
+    assert_eq!(verdict("agent == 'b' ? args.n < 5 : agent == 'c'"), Ok(Verdict::Fails));
+    assert_eq!(verdict("!(agent == 'a' || has(args.n))"), Ok(Verdict::Fails));
+    // A fault leaves an `||` open, and nothing of an `&&` that is the whole.
+    let beyond = Err(Fault("has an index beyond the end"));
+    assert_eq!(verdict("args.n == 1 || chain[0] == 'x'"), Ok(Verdict::Open));
+    assert_eq!(verdict("chain[0] == 'x' || args.n == 1"), Ok(Verdict::Open));
+    assert_eq!(verdict("args.n == 1 && chain[0] == 'x'"), beyond);
+    assert_eq!(verdict("chain[0] == 'x' && args.n == 1"), beyond);
+    assert_eq!(verdict("[0, 1].exists(i, i == 0 ? chain[0] == 'x' : args.n == 1)"), Ok(Verdict::Open));
+    assert_eq!(verdict("!(chain[0] == 'x' && args.n == 1)"), Ok(Verdict::Open));
+    assert_eq!(verdict("!(chain[0] == 'x' || args.n == 1)"), Ok(Verdict::Open));
+    assert_eq!(verdict("![0, 1].all(i, i == 0 ? chain[0] == 'x' : args.n == 1)"), Ok(Verdict::Open));
+    assert_eq!(verdict("[0, 1].all(i, i == 1 ? agent == 'x' : args.n == 1)"), Ok(Verdict::Fails));
     let condition = Condition::parse("request.host == 'a' && args.n == 1", None).unwrap();
     assert!(condition.asks(Variable::Request) && condition.asks(Variable::Args) && !condition.asks(Variable::Token));
 }
@@ -323,7 +340,48 @@ fn a_condition_says_which_fields_it_looks_at() {
     }
 }
 
+/// Conditions of which some parts depend on arguments, some come to nothing, and some do not matter.
+fn conditions() -> impl Strategy<Value = String> {
+    let leaf = prop::sample::select(vec![
+        "args.n == 7",
+        "args.n > 9",
+        "args.gone == 1",
+        "args.on",
+        "agent == 'agent-7'",
+        "agent == 'x'",
+        "chain[9] == 'x'",
+        "chain.exists(c, c == args.id)",
+        "chain.all(c, c != agent || args.on)",
+        "has(args.gone)",
+    ]);
+    leaf.prop_map(str::to_owned).prop_recursive(4, 24, 3, |part| {
+        let joined = (part.clone(), prop::sample::select(vec!["&&", "||", "==", "!="]), part.clone());
+        prop_oneof![
+            joined.prop_map(|(left, mark, right)| format!("({left}) {mark} ({right})")),
+            part.clone().prop_map(|part| format!("!({part})")),
+            (part.clone(), part.clone(), part)
+                .prop_map(|(test, first, second)| format!("({test}) ? ({first}) : ({second})")),
+        ]
+    })
+}
+
 proptest! {
+    #[test]
+    fn what_holds_or_not_without_arguments_does_so_with_any(text in conditions()) {
+        let condition = Condition::parse(&text, None).unwrap();
+        let scene = Scene {
+            args: None, token: None, agent: "agent-7", subject: "", chain: &["planner", "front"], request: None,
+        };
+        for args in [args(), json!({}), json!({ "n": 10, "on": false, "id": "front" }), json!({ "gone": 1, "on": 2 })] {
+            let known = condition.judge(&Scene { args: Some(&args), ..scene });
+            match condition.judge(&scene) {
+                Ok(Verdict::Open) => {}
+                Ok(Verdict::Holds) => prop_assert_eq!(known, Ok(Verdict::Holds)),
+                Ok(Verdict::Fails) | Err(_) => prop_assert_ne!(known, Ok(Verdict::Holds)),
+            }
+        }
+    }
+
     #[test]
     fn no_text_makes_it_panic(text in "[ -~\u{e9}\n]{0,60}") {
         let _ = judged(&text);
