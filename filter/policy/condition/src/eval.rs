@@ -96,6 +96,9 @@ impl<'a> Machine<'a> {
         for (key, value) in entries {
             let (key, value) = (self.value(key)?, self.value(value)?);
             self.burn(map.len())?;
+            if !matches!(key, Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Text(_)) {
+                return Err(Fault("has a key that can be none"));
+            }
             if map.iter().any(|(other, _)| other.same(&key)) {
                 return Err(Fault("has one key twice"));
             }

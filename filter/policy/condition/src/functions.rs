@@ -122,7 +122,7 @@ fn uint<'a>(values: &[Value<'a>]) -> Outcome<'a> {
     let uint = match values.first() {
         Some(Value::Int(int)) => u64::try_from(*int).ok(),
         Some(Value::Uint(uint)) => Some(*uint),
-        Some(Value::Double(double)) => whole(*double).and_then(|whole| u64::try_from(whole).ok()),
+        Some(Value::Double(double)) if *double >= 0.0 => whole(*double).and_then(|whole| u64::try_from(whole).ok()),
         Some(Value::Text(text)) => text.parse().ok(),
         _ => None,
     };

@@ -7,7 +7,8 @@ use super::{Flaw, Place};
 pub(super) enum Word {
     Name(String),
     Text(String),
-    Int(i64),
+    /// Without its sign, which stands before it.
+    Int(u64),
     Uint(u64),
     Double(f64),
     /// An operator or a bracket.
@@ -57,6 +58,9 @@ impl<'a> Lexer<'a> {
                 Word::Name(name.to_owned())
             }
             '0'..='9' => self.number()?,
+            '.' if self.rest.get(1..).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit())) => {
+                self.number()?
+            }
             _ => self.mark(first)?,
         };
         Ok((word, place))
@@ -98,7 +102,7 @@ impl<'a> Lexer<'a> {
     fn number(&mut self) -> Result<Word, Flaw> {
         let place = self.place;
         let bad = |text: &str| Flaw::new(place, format!("the number `{text}`"), "an integer of 64 bits or a double");
-        let hex = self.rest.strip_prefix("0x").or_else(|| self.rest.strip_prefix("0X")).is_some();
+        let hex = self.rest.starts_with("0x");
         let digits = if hex { self.hexadecimal() } else { self.decimal() };
         let radix = if hex { 16 } else { 10 };
         let bare = if hex { digits.get(2..).unwrap_or_default() } else { digits };
@@ -116,7 +120,7 @@ impl<'a> Lexer<'a> {
             let double: Option<f64> = digits.parse().ok().filter(|double: &f64| double.is_finite());
             return double.map(Word::Double).ok_or_else(|| bad(digits));
         }
-        i64::from_str_radix(bare, radix).map(Word::Int).map_err(|_| bad(digits))
+        u64::from_str_radix(bare, radix).map(Word::Int).map_err(|_| bad(digits))
     }
 
     fn hexadecimal(&mut self) -> &'a str {
@@ -170,21 +174,30 @@ impl<'a> Lexer<'a> {
     }
 
     fn escape(&mut self) -> Option<char> {
-        Some(match self.char()? {
+        let first = self.char()?;
+        Some(match first {
+            'a' => '\u{7}',
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'v' => '\u{b}',
             'n' => '\n',
             'r' => '\r',
             't' => '\t',
             c @ ('\\' | '\'' | '"' | '`' | '?') => c,
-            'x' | 'X' => self.code(2)?,
-            'u' => self.code(4)?,
-            'U' => self.code(8)?,
+            'x' | 'X' => self.code(2, 16)?,
+            'u' => self.code(4, 16)?,
+            'U' => self.code(8, 16)?,
+            '0'..='3' => {
+                let rest = self.code(2, 8)?;
+                char::from_u32(first.to_digit(8)?.checked_mul(64)?.checked_add(rest.into())?)?
+            }
             _ => return None,
         })
     }
 
-    fn code(&mut self, digits: usize) -> Option<char> {
-        let text = self.rest.get(..digits).filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+    fn code(&mut self, digits: usize, radix: u32) -> Option<char> {
+        let text = self.rest.get(..digits).filter(|text| text.chars().all(|digit| digit.is_digit(radix)))?;
         self.skip(digits);
-        char::from_u32(u32::from_str_radix(text, 16).ok()?)
+        char::from_u32(u32::from_str_radix(text, radix).ok()?)
     }
 }

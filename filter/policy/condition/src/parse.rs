@@ -166,12 +166,19 @@ impl Parser {
 
     fn unary(&mut self) -> Result<Node, Flaw> {
         let (word, place) = self.peek();
-        let part: fn(Box<Node>) -> Part = match word {
+        let part: fn(Box<Node>) -> Part = match &word {
             Word::Mark("!") => Part::Not,
             Word::Mark("-") => Part::Minus,
             _ => return self.member(),
         };
         self.advance();
+        // The sign belongs to the number: the least integer has no positive counterpart.
+        if let (Word::Mark("-"), Word::Int(size)) = (&word, self.peek().0) {
+            self.advance();
+            let least = 0_i128.checked_sub(size.into()).and_then(|int| i64::try_from(int).ok());
+            let int = node(Part::Int(least.ok_or_else(|| large(place))?), place)?;
+            return self.selected(int);
+        }
         self.level = self.level.saturating_add(1);
         if self.level > DEPTH {
             return Err(deep(place));
@@ -182,7 +189,12 @@ impl Parser {
     }
 
     fn member(&mut self) -> Result<Node, Flaw> {
-        let mut of = self.primary()?;
+        let of = self.primary()?;
+        self.selected(of)
+    }
+
+    /// What stands behind a value: fields, indices and methods.
+    fn selected(&mut self, mut of: Node) -> Result<Node, Flaw> {
         loop {
             let (_, place) = self.peek();
             if self.takes(".") {
@@ -220,7 +232,7 @@ impl Parser {
     fn primary(&mut self) -> Result<Node, Flaw> {
         let (word, place) = self.advance();
         let part = match word {
-            Word::Int(int) => Part::Int(int),
+            Word::Int(int) => Part::Int(i64::try_from(int).map_err(|_| large(place))?),
             Word::Uint(uint) => Part::Uint(uint),
             Word::Double(double) => Part::Double(double),
             Word::Text(text) => Part::Text(text),
@@ -255,14 +267,12 @@ impl Parser {
         node(Part::Has(of, field), place)
     }
 
-    /// Parts with commas between them, up to `end`.
+    /// Parts with commas between them, up to `end`; a list may have one more behind the last.
     fn parts(&mut self, end: &'static str) -> Result<Vec<Node>, Flaw> {
         let mut parts = Vec::new();
         while !self.takes(end) {
-            if !parts.is_empty() {
-                self.expect(",")?;
-            }
             parts.push(self.expression()?);
+            self.separated(end, end == "]")?;
         }
         Ok(parts)
     }
@@ -270,14 +280,25 @@ impl Parser {
     fn entries(&mut self) -> Result<Vec<(Node, Node)>, Flaw> {
         let mut entries = Vec::new();
         while !self.takes("}") {
-            if !entries.is_empty() {
-                self.expect(",")?;
-            }
             let key = self.expression()?;
             self.expect(":")?;
             entries.push((key, self.expression()?));
+            self.separated("}", true)?;
         }
         Ok(entries)
+    }
+
+    /// A comma, or else the end, which is left for who waits for it.
+    fn separated(&mut self, end: &'static str, open: bool) -> Result<(), Flaw> {
+        let comes = |parser: &Self| matches!(parser.peek(), (Word::Mark(mark), _) if mark == end);
+        if comes(self) {
+            return Ok(());
+        }
+        self.expect(",")?;
+        match comes(self) && !open {
+            true => Err(unexpected(&Word::Mark(end), self.peek().1, "an expression")),
+            false => Ok(()),
+        }
     }
 }
 
@@ -311,6 +332,10 @@ fn node(part: Part, place: Place) -> Result<Node, Flaw> {
     let below = node.parts().iter().map(|part| part.depth).max().unwrap_or_default();
     node.depth = below.saturating_add(1);
     if node.depth > DEPTH { Err(deep(place)) } else { Ok(node) }
+}
+
+fn large(place: Place) -> Flaw {
+    Flaw::new(place, "a number that is too large", "an integer of 64 bits, with `u` behind it for one without sign")
 }
 
 fn deep(place: Place) -> Flaw {
