@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::functions;
 use super::parse::{Node, Part};
 use super::types::{Schema, Type};
+use super::value::KINDS;
 use super::{Flaw, Variable};
 
 /// Checks a condition and says what kind of value it gives.
@@ -139,6 +140,9 @@ impl Checker<'_> {
         if let Some((_, kind)) = self.bound.iter().rev().find(|(bound, _)| bound == name) {
             return Ok(kind.clone());
         }
+        if KINDS.contains(&name) {
+            return Ok(Type::Kind);
+        }
         let Some(variable) = Variable::of(name) else {
             let known: Vec<_> = Variable::ALL.iter().map(|(name, _)| format!("`{name}`")).collect();
             return Err(Flaw::new(node.place, format!("the name `{name}`"), format!("one of {}", known.join(", "))));
@@ -243,6 +247,7 @@ impl Checker<'_> {
             "uint" => (&plain, "a number or a string", Type::Uint),
             "double" => (&plain, "a number or a string", Type::Double),
             "string" => (&plain, "a number or a boolean", Type::Text),
+            "type" => (&|_| true, "a value", Type::Kind),
             _ => (&|kind| kind.meets(&Type::Text), "a string", Type::Bool),
         };
         let odd = parts.iter().zip(&kinds).find(|(_, kind)| !fits(kind));

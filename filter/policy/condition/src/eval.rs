@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::functions;
 use super::parse::{Node, Part};
-use super::value::Value;
+use super::value::{KINDS, Value};
 
 /// Why a condition has no result; holds nothing of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,8 +108,9 @@ impl<'a> Machine<'a> {
     }
 
     fn named(&self, name: &str) -> Outcome<'a> {
-        let bound = self.names.iter().rev().find(|(other, _)| other == name);
-        bound.map(|(_, value)| value.clone()).ok_or(OPEN)
+        let bound = self.names.iter().rev().find(|(other, _)| other == name).map(|(_, value)| value.clone());
+        let kind = || KINDS.iter().find(|kind| **kind == name).map(|kind| Value::Kind(kind));
+        bound.or_else(kind).ok_or(OPEN)
     }
 
     fn under(&mut self, of: &'a Node, field: &'a str) -> Result<Option<Value<'a>>, Fault> {

@@ -20,6 +20,7 @@ const FUNCTIONS: &[Function] = &[
     ("uint", 1, uint),
     ("double", 1, double),
     ("string", 1, string),
+    ("type", 1, |values| values.first().map(|value| Value::Kind(value.kind())).ok_or(Fault("is of no kind"))),
 ];
 
 /// The names of all functions.

@@ -18,6 +18,8 @@ pub(super) enum Type {
     /// A number of JSON: of which kind depends on how it is written.
     Number,
     Text,
+    /// What `type` gives.
+    Kind,
     List(Box<Self>),
     Map(Box<Self>),
     /// An object whose fields are known; `true` when it may have others.
@@ -65,6 +67,7 @@ impl fmt::Display for Type {
             Self::Double => "a double",
             Self::Number => "a number",
             Self::Text => "a string",
+            Self::Kind => "a type",
             Self::List(_) => "a list",
             Self::Map(_) | Self::Object(..) => "a map",
         })

@@ -22,7 +22,12 @@ pub(super) enum Value<'a> {
     Map(Rc<[(Self, Self)]>),
     /// A list or an object of JSON.
     Json(&'a Json),
+    /// What `type` gives: a name among [`KINDS`].
+    Kind(&'static str),
 }
+
+/// The names of the kinds of values, which stand for these in a condition.
+pub(super) const KINDS: &[&str] = &["null_type", "bool", "int", "uint", "double", "string", "list", "map", "type"];
 
 impl<'a> From<&'a Json> for Value<'a> {
     fn from(json: &'a Json) -> Self {
@@ -41,6 +46,21 @@ impl<'a> From<&'a Json> for Value<'a> {
 }
 
 impl<'a> Value<'a> {
+    /// The name of its kind.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null_type",
+            Self::Bool(_) => "bool",
+            Self::Int(_) => "int",
+            Self::Uint(_) => "uint",
+            Self::Double(_) => "double",
+            Self::Text(_) => "string",
+            Self::List(_) | Self::Json(Json::Array(_)) => "list",
+            Self::Map(_) | Self::Json(_) => "map",
+            Self::Kind(_) => "type",
+        }
+    }
+
     /// How many items a list has; `None` for what is none.
     pub(super) fn length(&self) -> Option<usize> {
         match self {
@@ -127,6 +147,7 @@ impl<'a> Value<'a> {
             (Self::Null, Value::Null) => true,
             (Self::Bool(left), Value::Bool(right)) => left == right,
             (Self::Text(left), Value::Text(right)) => left == right,
+            (Self::Kind(left), Value::Kind(right)) => left == right,
             _ => numbers(self, other) == Some(Ordering::Equal),
         }
     }
