@@ -65,7 +65,10 @@ async fn every_mistake_in_the_configuration_is_named_at_once() {
 #[tokio::test]
 async fn mistakes_in_the_policy_name_the_policy() {
     let log = refused("policy", |policy, _| policy["servers"]["crm"]["protocol"] = json!("grpc")).await;
-    assert!(log.contains("policy.yaml: `servers.crm.protocol`: found `grpc`, accepted is `mcp`"), "{log}");
+    assert!(
+        log.contains("policy.yaml: `servers.crm.protocol`: found `grpc`, accepted is one of `mcp`, `http`, `a2a`"),
+        "{log}"
+    );
 }
 
 #[tokio::test]
