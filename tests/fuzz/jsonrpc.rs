@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use accredit_policy::call::{Call, Target};
+use accredit_policy::call::{Arguments, Call, Target};
 use accredit_policy::headers::Headers;
 use accredit_policy::mcp::Era;
 use base64::Engine as _;
@@ -67,7 +67,10 @@ fn same(call: &Call<'_>, node: &Node, reader: Reader) -> bool {
     let of = |name| params.and_then(|params| params.member(name, reader));
     let text = |node: Option<&Node>, text: &str| node.and_then(Node::text) == Some(text);
     let id = call.id.map(|id| serde_json::from_str::<Node>(id).expect("an id is JSON"));
-    let arguments = call.arguments.map(|text| serde_json::from_str::<Node>(text).expect("arguments are JSON"));
+    let arguments = match call.arguments {
+        Arguments::Object(text) => Some(serde_json::from_str::<Node>(text).expect("arguments are JSON")),
+        _ => None,
+    };
     let outcome = member("result").or(member("error"));
     if id.as_ref() != member("id") || !text(member("jsonrpc"), "2.0") {
         return false;

@@ -12,6 +12,8 @@ use std::collections::BTreeSet;
 
 const ISSUER: &str = "https://idp.example.com";
 
+const SESSION_KEY: &str = "0123456789abcdef0123456789abcdef";
+
 /// A token that may read, and nothing else.
 fn token() -> String {
     Issuer::new(ISSUER).token().alg(Alg::EdDsa).audience(RESOURCE).scope("crm:read").sign()
@@ -25,6 +27,7 @@ fn policy() -> Value {
         "issuers": { "corp": {
             "issuer": ISSUER, "jwks": Issuer::new(ISSUER).jwks(), "algorithms": ["RS256", "ES256", "EdDSA"],
         } },
+        "session_key": { "env": "ACCREDIT_SESSION_KEY" },
         "broker": { "cluster": "broker", "authority": "broker.internal" },
         "servers": { "crm": server },
     })

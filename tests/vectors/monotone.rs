@@ -144,7 +144,7 @@ impl Scene {
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
         let call = Call::read(&Headers::default(), body.as_bytes()).unwrap();
         let (token, bound) = &self.tokens[held];
-        let facts = Facts { token, view: View::Whole(["POST", "gateway.example.com", "/crm/mcp", ""]) };
+        let facts = Facts { token, view: View::Whole(["POST", "gateway.example.com", "/crm/mcp", ""]), tasks: &[] };
         decide(policy.server("crm").unwrap(), bound, &call, &facts).ok()
     }
 }

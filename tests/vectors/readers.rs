@@ -4,7 +4,7 @@
 mod mutate;
 
 use crate::mcp::case::cases;
-use accredit_policy::call::{Call, Target};
+use accredit_policy::call::{Arguments, Call, Target};
 use accredit_policy::headers::Headers;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -97,7 +97,7 @@ fn compare(who: &str, bodies: &[Vec<u8>], readings: &[Value]) {
 /// The request in the members of the scripts' output. Which of a completion's it is, is in its `ref`.
 fn told(call: &Call<'_>, reference: &Value) -> Value {
     let parse = |text: Option<&str>| text.map_or(Value::Null, |text| serde_json::from_str(text).unwrap());
-    let mut told = json!({ "id": parse(call.id), "arguments": parse(call.arguments) });
+    let mut told = json!({ "id": parse(call.id), "arguments": parse(arguments(call)) });
     told["method"] = if call.method == "response" { Value::Null } else { json!(call.method) };
     match &call.target {
         Target::Prompt(name) if !reference.is_null() => told["ref"] = json!(["ref/prompt", name, null]),
@@ -106,9 +106,13 @@ fn told(call: &Call<'_>, reference: &Value) -> Value {
         Target::Resource(uri) => told["uri"] = json!(uri),
         Target::Task(id) => told["task"] = json!(id),
         Target::Subscription(resources, tasks) => told["listens"] = json!([resources, tasks]),
-        Target::Session | Target::List(_) | Target::Method => {}
+        _ => {}
     }
     told
+}
+
+fn arguments<'a>(call: &Call<'a>) -> Option<&'a str> {
+    if let Arguments::Object(text) = call.arguments { Some(text) } else { None }
 }
 
 /// Whether two values are the same, where numbers may have lost what a double cannot hold.

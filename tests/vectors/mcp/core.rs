@@ -1,9 +1,10 @@
 //! Every request through the core alone.
 
 use super::case::{Case, Verdict, cases};
-use super::{policy, token};
+use super::{SESSION_KEY, policy, token};
 use accredit_policy::headers::Headers;
 use accredit_policy::nonce::Nonce;
+use accredit_policy::session::Sessions;
 use accredit_policy::stream::{Effect, Gate, Input, Stream};
 use accredit_policy::token::Prover;
 use accredit_policy::wire::audit::Proxy;
@@ -33,8 +34,9 @@ fn every_request_is_judged_as_expected_and_in_time() {
 }
 
 fn judge(case: &Case, policy: &Policy, token: &str) -> Verdict {
+    let means = (Nonce::new([5; 32]), Sessions::written(&Secret::new(SESSION_KEY)).unwrap());
     let proxy = Proxy { node: "test".into(), worker: None };
-    let mut gate = Gate::new(policy.clone(), Prover::default(), Nonce::new([5; 32]), Secret::default(), proxy);
+    let mut gate = Gate::new(policy.clone(), Prover::default(), means, Secret::default(), proxy);
     let mut stream = Stream::default();
     let now = Time::from_seconds(START);
     let (pieces, trailing) = (case.pieces(), !case.trailers.is_empty());
@@ -52,6 +54,11 @@ fn judge(case: &Case, policy: &Policy, token: &str) -> Verdict {
     }
     if effects.iter().any(|effect| matches!(effect, Effect::ReadBody(_))) {
         effects.extend(stream.handle(Input::Body(Some(&body)), &mut gate, now));
+    }
+    if let Some(Effect::Recall(buckets)) = effects.last() {
+        // Nobody has started a task.
+        let buckets = vec![None; buckets.len()];
+        effects.extend(stream.handle(Input::Recalled(buckets), &mut gate, now));
     }
     let went = effects.iter().any(|effect| matches!(effect, Effect::Forward(_)));
     assert_eq!(went, !stream.holds());

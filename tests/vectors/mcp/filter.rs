@@ -1,7 +1,7 @@
 //! Every request through the built filter, over what HTTP/1.1 and HTTP/2 make of it.
 
 use super::case::{Case, Verdict, cases};
-use super::{policy, token};
+use super::{SESSION_KEY, policy, token};
 use harness::{Answer, Headers, Outcome, Proxy, Request, Response, audit_records};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -12,7 +12,11 @@ fn the_filter_judges_every_request_and_forwards_it_byte_for_byte() {
     let token = token();
     let cases: Vec<_> = cases().into_iter().filter(|case| case.verdict.is_some()).collect();
     for http1 in [true, false] {
-        let proxy = Proxy::builder().policy(policy().to_string()).buffer_limit(4 << 20).start();
+        let proxy = Proxy::builder()
+            .policy(policy().to_string())
+            .buffer_limit(4 << 20)
+            .env("ACCREDIT_SESSION_KEY", SESSION_KEY)
+            .start();
         proxy.cluster("broker").answer(|_| Answer::status(204));
         proxy.upstream(|_| Response::json(200, &empty()));
         for (place, case) in cases.iter().enumerate() {
