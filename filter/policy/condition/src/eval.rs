@@ -96,7 +96,7 @@ impl<'a> Machine<'a> {
         for (key, value) in entries {
             let (key, value) = (self.value(key)?, self.value(value)?);
             self.burn(map.len())?;
-            if !matches!(key, Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Text(_)) {
+            if !key.is_key() {
                 return Err(Fault("has a key that can be none"));
             }
             if map.iter().any(|(other, _)| other.same(&key)) {
@@ -214,6 +214,10 @@ impl<'a> Machine<'a> {
     /// `in`: among the items of a list, or the keys of a map.
     fn within(&mut self, item: &Value<'a>, of: &Value<'a>) -> Result<bool, Fault> {
         if of.length().is_none() {
+            // A double is no key, but may equal one.
+            if !item.is_key() && !matches!(item, Value::Double(_)) {
+                return Err(Fault("looks for what can be no key"));
+            }
             return Ok(self.find(of, item)?.ok_or(Fault("looks into what has no items"))?.is_some());
         }
         for other in of.items() {

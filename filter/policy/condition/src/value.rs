@@ -61,6 +61,11 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Whether it can be the key of a map.
+    pub(super) fn is_key(&self) -> bool {
+        matches!(self, Self::Bool(_) | Self::Int(_) | Self::Uint(_) | Self::Text(_))
+    }
+
     /// How many items a list has; `None` for what is none.
     pub(super) fn length(&self) -> Option<usize> {
         match self {

@@ -150,6 +150,7 @@ const TRUE: &[&str] = &[
     "-args.list.size() == -3",
     "!args.words.exists(w, w == 'c')",
     "args.n in [5] == true",
+    "5.0 in {5: 2}",
 ];
 
 const FALSE: &[&str] = &[
@@ -181,9 +182,12 @@ const FALSE: &[&str] = &[
     "args.s == null",
     "args.n == true",
     "!(args.t && args.t)",
+    "1.5 in args.o",
+    "args.d in {1: 2}",
 ];
 
 const ERROR: &[&str] = &[
+    "null in {1: 2}",
     "[1,2][-1]",
     "int('0x5')",
     "int(9223372036854775807.0)",
@@ -266,6 +270,9 @@ const ERROR: &[&str] = &[
     "double('x')",
     "string(args.o)",
     "size(args.n)",
+    "!(args.list in args.o)",
+    "!(args.z in args.o)",
+    "args.o in {}",
 ];
 
 #[test]
