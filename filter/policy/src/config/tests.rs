@@ -101,7 +101,7 @@ fn each_rule_names_the_place_and_the_mend() {
         (
             "/servers/crm/tools/x",
             json!({"scopes": ["x"], "when": "args.n > 1 &&\n args.n == '1'", "arguments": {"type": "object", "properties": {"n": {"type": "integer"}}}}),
-            "`servers.crm.tools.x.when`: found `==` of an integer and a string at line 2 column 9, accepted is two values",
+            "`servers.crm.tools.x.when`: found `==` of a number and a string at line 2 column 9, accepted is two values",
         ),
         (
             "/servers/crm/tools/x",
