@@ -256,9 +256,10 @@ impl Checker<'_> {
 
     fn over(&mut self, name: &str, of: &Node, item: &str, parts: &[Node]) -> Result<Type, Flaw> {
         let item_kind = match self.kind(of)? {
-            Type::Any => Type::Any,
+            // The keys of a map that is written down may be of any kind.
+            Type::Any | Type::Map(_) => Type::Any,
             Type::List(kind) => *kind,
-            Type::Map(_) | Type::Object(..) => Type::Text,
+            Type::Object(..) => Type::Text,
             other => return Err(Flaw::new(of.place, other.to_string(), "a list or a map")),
         };
         self.bound.push((item.to_owned(), item_kind.clone()));

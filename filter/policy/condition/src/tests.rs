@@ -101,6 +101,7 @@ fn what_is_true_holds_and_what_is_not_fails() {
         "!(args.gone == 1 && args.n > 9)",
         "[1, 2].exists(i, i == args.n - 5)",
         "args.n > 0x6",
+        "{7: 'a', true: 'b'}.exists(key, key == args.n)",
         "type(args.n) == int && type(args.big) == uint && type(args.ratio) == double && type(args.n) != uint",
         "type(args.id) == string && type(args.on) == bool && type(args.none) == null_type",
         "type(args.tags) == list && type(args.fields) == map && type([args.n]) == list && type({'a': args}) == map",
