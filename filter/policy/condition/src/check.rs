@@ -63,15 +63,18 @@ fn collect<'n>(node: &'n Node, bound: &mut Vec<&'n str>, mentioned: &mut Vec<Var
     node.parts().into_iter().for_each(|part| collect(part, bound, mentioned));
 }
 
-/// Whether a part looks at `field` of `variable`: by its name, as `args.body` or `args["body"]`.
+/// Whether a part looks at `field` of `variable`: by its name, as `args.body` or `args["body"]`, or in a way that does not
+/// name a field at all, as `key in args`.
 pub(super) fn reads(node: &Node, variable: Variable, field: &str) -> bool {
     let is = |of: &Node| matches!(&of.part, Part::Name(name) if Variable::of(name) == Some(variable));
-    let here = match &node.part {
-        Part::Select(of, name) | Part::Has(of, name) => is(of) && name == field,
-        Part::Index(of, at) => is(of) && matches!(&at.part, Part::Text(name) if name == field),
-        _ => false,
-    };
-    here || node.parts().into_iter().any(|part| reads(part, variable, field))
+    match &node.part {
+        Part::Select(of, name) | Part::Has(of, name) if is(of) => name == field,
+        Part::Index(of, at) if is(of) => match &at.part {
+            Part::Text(name) => name == field,
+            _ => true,
+        },
+        _ => is(node) || node.parts().into_iter().any(|part| reads(part, variable, field)),
+    }
 }
 
 struct Checker<'s> {

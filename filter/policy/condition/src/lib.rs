@@ -148,7 +148,7 @@ impl Condition {
         self.mentions.contains(&variable)
     }
 
-    /// Whether it names `field` of `variable`, as in `args.body`.
+    /// Whether it may look at `field` of `variable`: it names it, as in `args.body`, or looks at `variable` as a whole.
     pub fn reads(&self, variable: Variable, field: &str) -> bool {
         check::reads(&self.node, variable, field)
     }

@@ -359,12 +359,22 @@ fn what_one_costs_is_bounded() {
 #[test]
 fn a_condition_says_which_fields_it_looks_at() {
     let reads = |text: &str| Condition::parse(text, None).unwrap().reads(Variable::Args, "body");
-    for text in
-        ["args.body.n < 5", "has(args.body)", "args['body'] == 1", "agent == 'a' && args.l.all(i, i < args.body.n)"]
-    {
+    for text in [
+        "args.body.n < 5",
+        "has(args.body)",
+        "args['body'] == 1",
+        "agent == 'a' && args.l.all(i, i < args.body.n)",
+        // What does not say which field could mean this one.
+        "!('body' in args)",
+        "args[agent] == 1",
+        "args.all(k, k in ['id'])",
+        "[args].exists(a, !has(a.body))",
+        "size(args) == 1",
+        "args == {'id': '1'}",
+    ] {
         assert!(reads(text), "{text}");
     }
-    for text in ["args.n < 5", "args.a.body == 1", "token.body == 'a'", "size(args) == 1", "args['a'] == 'body'"] {
+    for text in ["args.n < 5", "args.a.body == 1", "token.body == 'a'", "args['a'] == 'body'"] {
         assert!(!reads(text), "{text}");
     }
 }
