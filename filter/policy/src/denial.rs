@@ -231,12 +231,9 @@ impl Denial {
         let row = self.reason.row();
         let http = server.is_some_and(|server| matches!(server.protocol, Protocol::Http(_)));
         let body = if http { self.problem(&row, decision) } else { self.body(&row, id, decision) };
-        // A call that has an identifier can be told in the protocol's own words. Only a 404 makes a client open a session
-        // anew.
-        if self.reason != Reason::SessionForeign
-            && id.is_some()
-            && server.is_some_and(|server| server.denials == Denials::JsonRpc)
-        {
+        // A call that has an identifier can be told in the protocol's own words. A session is judged before its call is
+        // read: only a 404 makes a client open another.
+        if id.is_some() && server.is_some_and(|server| server.denials == Denials::JsonRpc) {
             return Reply::json(200, body);
         }
         let kind = if http { "application/problem+json" } else { "application/json" };
