@@ -131,7 +131,7 @@ impl Node {
     fn member(&self, name: &str, reader: Reader) -> Option<&Self> {
         let Self::Object(members) = self else { return None };
         let mut found = members.iter().filter(|(key, _)| reader.takes(key, name)).map(|(_, value)| value);
-        if let Reader::First = reader { found.next() } else { found.last() }
+        if let Reader::First = reader { found.next() } else { found.next_back() }
     }
 
     fn text(&self) -> Option<&str> {
