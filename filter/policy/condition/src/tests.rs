@@ -333,7 +333,8 @@ fn only_what_is_looked_at_costs() {
 #[test]
 fn what_one_costs_is_bounded() {
     let long: Vec<Json> = (0..3000).map(|n| json!(n)).collect();
-    let args = json!({ "long": long, "text": "x".repeat(1 << 20) });
+    let wide: serde_json::Map<_, _> = (0..3000).map(|n| (n.to_string(), json!(n))).collect();
+    let args = json!({ "long": long, "wide": wide, "text": "x".repeat(1 << 20) });
     let judge = |text: &str| {
         let condition = Condition::parse(text, None).unwrap();
         condition.judge(&Scene { args: Some(&args), token: None, agent: "", subject: "", chain: &[], request: None })
@@ -345,6 +346,9 @@ fn what_one_costs_is_bounded() {
     assert_eq!(judge("args.long.exists(i, args.long in [args.long.map(j, i)])"), late);
     assert_eq!(judge("args.long.exists(i, args == {'long': i, 'text': args.text + '!'})"), late);
     assert_eq!(judge("args.long.exists(i, args.text.contains('y'))"), late);
+    assert_eq!(judge("args.long.exists(i, args.text != args.text)"), late);
+    assert_eq!(judge("args.long.all(i, args.wide.exists(key, key != ''))"), late);
+    assert_eq!(judge("args.long.exists(i, args.wide != args.wide)"), late);
     assert_eq!(judge("args.long.map(i, args.long).map(l, l + l).size() == 1"), late);
     for deep in
         ["(".repeat(40) + "args.on" + &")".repeat(40), "!".repeat(40) + "args.on", "args".to_owned() + &".a".repeat(40)]
