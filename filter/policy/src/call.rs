@@ -50,7 +50,7 @@ impl Arguments<'_> {
         match self {
             Self::None => Ok(Value::Object(Map::new())),
             Self::Object(text) => {
-                json::value(text).map_err(|flaw| Flaw::malformed(&format!("the arguments are {flaw}")))
+                json::bounded(text).map_err(|flaw| Flaw::malformed(&format!("the arguments are {flaw}")))
             }
             Self::Http(places, body) => places.arguments(*body),
             Self::Agent(text, places) => a2a::object(*text, places),

@@ -131,7 +131,7 @@ impl Places {
         let mut map = self.read()?.once()?;
         if let Some(body) = body {
             let unparsable = |flaw| Flaw::new(Reason::RequestUnparsable, format!("the body is {flaw}"));
-            let body = json::text(body).and_then(json::value).map_err(unparsable)?;
+            let body = json::text(body).and_then(json::bounded).map_err(unparsable)?;
             if map.insert("body".to_owned(), body).is_some() {
                 return Err(Flaw::malformed("a parameter is named `body`, as the body is"));
             }

@@ -50,6 +50,18 @@ pub fn value(text: &str) -> Result<Value, Flaw> {
     read(text, Node { depth: 0 })
 }
 
+/// How many values a text may hold that is built in memory for a condition: each takes many times its bytes.
+const VALUES: usize = 20_000;
+
+/// Reads a whole text as one value of not too many parts. What they are parted by stands in strings too; a text is only
+/// ever counted too high.
+pub fn bounded(text: &str) -> Result<Value, Flaw> {
+    match text.bytes().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count() <= VALUES {
+        true => value(text),
+        false => Err(Flaw("of too many values for a condition".into())),
+    }
+}
+
 /// Reads a whole text as one string, which borrows where nothing in it is escaped.
 pub fn string(text: &str) -> Result<Cow<'_, str>, Flaw> {
     read(text, Name)
@@ -243,6 +255,14 @@ mod tests {
         assert!(check(&nested(65), 0).is_err());
         assert!(check(&nested(63), 2).is_err());
         assert!(value(&nested(100_000)).is_err());
+    }
+
+    #[test]
+    fn what_is_built_for_a_condition_is_bounded() {
+        let list = |items: usize| format!("[{}0]", "0,".repeat(items));
+        assert!(bounded(&list(VALUES - 1)).is_ok());
+        assert!(bounded(&list(VALUES)).is_err() && value(&list(VALUES)).is_ok());
+        assert!(bounded(&format!("[{}]", ["[]"; VALUES].join(","))).is_err());
     }
 
     #[test]

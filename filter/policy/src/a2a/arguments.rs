@@ -18,7 +18,7 @@ const NAMES: &[&str] =
 /// a `_`, since [ProtoJSON](https://protobuf.dev/programming-guides/json/#json-options) takes `history_length` for
 /// `historyLength`.
 pub fn object(text: Option<&str>, places: &Places) -> Result<Value, Flaw> {
-    let body = text.map_or_else(|| Ok(Value::Object(Map::new())), json::value);
+    let body = text.map_or_else(|| Ok(Value::Object(Map::new())), json::bounded);
     let body = body.map_err(|flaw| Flaw::new(Reason::RequestUnparsable, format!("the arguments are {flaw}")))?;
     let Value::Object(mut object) = body else { return Err(Flaw::malformed("the arguments are no object")) };
     for (name, value) in places.read()?.once()? {
