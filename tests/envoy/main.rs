@@ -14,6 +14,7 @@ mod early;
 mod hall;
 mod native;
 mod outage;
+mod protocols;
 mod revocation;
 mod rotation;
 mod scene;

@@ -27,6 +27,7 @@ pub struct Setup {
     issuer: Value,
     server: Vec<(String, Value)>,
     top: Vec<(&'static str, Value)>,
+    beside: Vec<(&'static str, Value)>,
     edits: Vec<Edit>,
 }
 
@@ -38,7 +39,14 @@ impl Setup {
     pub fn new(name: &str) -> Self {
         let jwks = Issuer::new(CORP).jwks();
         let issuer = json!({ "issuer": CORP, "jwks": jwks, "algorithms": ["ES256", "RS256", "EdDSA"] });
-        Self { name: name.to_owned(), issuer, server: Vec::new(), top: Vec::new(), edits: Vec::new() }
+        Self {
+            name: name.to_owned(),
+            issuer,
+            server: Vec::new(),
+            top: Vec::new(),
+            beside: Vec::new(),
+            edits: Vec::new(),
+        }
     }
 
     /// Sets a member of the foreign issuer.
@@ -56,6 +64,12 @@ impl Setup {
     /// Sets a member of the policy itself.
     pub fn top(mut self, name: &'static str, value: Value) -> Self {
         self.top.push((name, value));
+        self
+    }
+
+    /// Adds a server to the policy.
+    pub fn beside(mut self, name: &'static str, server: Value) -> Self {
+        self.beside.push((name, server));
         self
     }
 
@@ -78,12 +92,16 @@ impl Setup {
 
     /// Starts it; `None` where there is no Envoy.
     pub async fn open(self) -> Option<Scene> {
-        let Self { name, issuer, server, top, edits } = self;
+        let Self { name, issuer, server, top, beside, edits } = self;
         if !envoy::available(&name) {
             return None;
         }
         let stack = Stack::builder(&fresh(&format!("envoy-{name}"))).ports(Ports::free());
-        let stack = stack.policy(move |text| trusting(&text, issuer, server, top));
+        let stack = stack.policy(move |text| {
+            let mut policy = trusting(&text, issuer, server, top);
+            beside.into_iter().for_each(|(name, server)| policy["servers"][name] = server);
+            policy.to_string()
+        });
         let stack = stack.envoy(move |config| edits.into_iter().for_each(|edit| edit(config))).start().await;
         Some(Scene { stack, issuer: Issuer::new(CORP).at_now() })
     }
@@ -221,13 +239,13 @@ pub fn headers(tool: &str) -> [(&str, &str); 5] {
 }
 
 /// The demo's policy with another issuer, and with these members of the server.
-fn trusting(text: &str, issuer: Value, server: Vec<(String, Value)>, top: Vec<(&'static str, Value)>) -> String {
+fn trusting(text: &str, issuer: Value, server: Vec<(String, Value)>, top: Vec<(&'static str, Value)>) -> Value {
     let mut policy: Value = serde_saphyr::from_str(text).expect("the demo's policy is YAML");
     policy["issuers"]["corp"] = issuer;
     policy["servers"]["crm"]["issuers"] = json!(["accredit", "corp"]);
     server.into_iter().for_each(|(name, value)| policy["servers"]["crm"][name.as_str()] = value);
     top.into_iter().for_each(|(name, value)| policy[name] = value);
-    policy.to_string()
+    policy
 }
 
 /// The reason a denial gives, with its status.
