@@ -60,15 +60,20 @@ fn judge(case: &Case, policy: &Policy, token: &str) -> Verdict {
         let buckets = vec![None; buckets.len()];
         effects.extend(stream.handle(Input::Recalled(buckets), &mut gate, now));
     }
-    let went = effects.iter().any(|effect| matches!(effect, Effect::Forward(_)));
-    assert_eq!(went, !stream.holds());
+    let edits = effects.iter().find_map(|effect| if let Effect::Forward(edits) = effect { Some(edits) } else { None });
+    assert_eq!(edits.is_some(), !stream.holds());
+    if let Some(edits) = edits {
+        let lines = case.lines(token).into_iter().map(|(name, _)| name.to_ascii_lowercase());
+        let kept: Vec<_> = lines.filter(|name| !edits.remove.contains(name)).collect();
+        assert!(!case.leaks(kept.iter().map(String::as_str)), "{}: goes upstream with {kept:?}", case.name);
+    }
     let reply = effects.iter().find_map(|effect| if let Effect::Reply(reply) = effect { Some(reply) } else { None });
-    match (went, reply) {
-        (true, None) => {
+    match (edits, reply) {
+        (Some(_), None) => {
             let record = stream.record();
             Verdict::Permit(record.method.clone().expect("what is permitted has a method"), record.tool.clone())
         }
-        (false, Some(reply)) => Verdict::of(reply.status, reply.body.as_bytes()),
+        (None, Some(reply)) => Verdict::of(reply.status, reply.body.as_bytes()),
         _ => panic!("{}: neither one nor the other: {effects:?}", case.name),
     }
 }
