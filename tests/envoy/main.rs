@@ -12,6 +12,7 @@ mod conversations;
 mod discovery;
 mod early;
 mod hall;
+mod lists;
 mod native;
 mod outage;
 mod protocols;

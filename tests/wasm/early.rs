@@ -29,6 +29,7 @@ fn body(tool: &str, id: &str) -> Value {
 fn cut(stream: &Stream, reason: &str) {
     let Outcome::Replied(reply) = stream.outcome() else { panic!("{:?}", stream.outcome()) };
     assert_eq!(reply.json()["error"]["data"]["reason"], reason);
+    assert!(reason != "condition_false" || reply.json()["id"] == 1, "the client is not told which call it was");
     let upstream = stream.upstream().expect("the headers have gone");
     assert!(upstream.body.is_empty() && !upstream.complete, "a byte of the body went upstream");
     assert!(!upstream.headers.has("authorization") || upstream.headers.text("authorization") == Some("Bearer minted"));
@@ -84,6 +85,9 @@ fn what_the_headers_say_is_decided_before_they_go() {
     denied(&proxy.run(asking(&reader(), "crm_lookup", &sound).header("mcp-name", "x")), 400, "header_mismatch");
     denied(&proxy.run(asking(&reader(), "crm_lookup", &sound).without("mcp-name")), 400, "request_malformed");
     denied(&proxy.run(asking(&reader(), "crm_lookup", &sound).without("mcp-method")), 400, "header_mismatch");
+    let completion = asking(&reader(), "crm_lookup", &sound).without("mcp-method").without("mcp-name");
+    let completion = completion.header("mcp-method", "completion/complete");
+    denied(&proxy.run(completion), 403, "method_unknown");
 }
 
 #[test]

@@ -57,6 +57,9 @@ impl<'a> Call<'a> {
         let Sole::One(method) = headers.sole("mcp-method") else {
             return Err(Flaw::mismatch("`Mcp-Method` cannot be read"));
         };
+        if method == "completion/complete" {
+            return Err(Flaw::new(Reason::MethodUnknown, "the headers do not say what a completion is for"));
+        }
         let name = match headers.sole("mcp-name") {
             Sole::Absent => None,
             Sole::One(text) => Some(plain(text).ok_or_else(|| Flaw::mismatch("`Mcp-Name` cannot be read"))?),

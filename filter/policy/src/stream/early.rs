@@ -5,7 +5,7 @@
 
 use super::answer::Onward;
 use super::task::Starter;
-use super::{Gate, Held, State, Step, Stream, flawed, refused, server};
+use super::{Gate, Held, Refused, State, Step, Stream, flawed, refused, server};
 use crate::call::Call;
 use crate::decide::{Permit, decide};
 use crate::denial::{Denial, Reason};
@@ -75,9 +75,9 @@ impl Stream {
             }
             Ok(_) => {
                 let denial = Denial::new(Reason::HeaderMismatch, "the body asks for something else than the headers");
-                Err(refused(denial, &held.server))
+                Err(Box::new(Refused { id: call.id.map(str::to_owned), ..*refused(denial, &held.server) }))
             }
-            Err(denial) => Err(refused(denial, &held.server)),
+            Err(denial) => Err(Box::new(Refused { id: call.id.map(str::to_owned), ..*refused(denial, &held.server) })),
         }
     }
 }
