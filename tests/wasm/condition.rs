@@ -34,6 +34,25 @@ fn a_call_passes_when_the_condition_holds_and_only_then() {
 }
 
 #[test]
+fn a_name_that_is_nearly_one_the_condition_asks_for_hides_nothing() {
+    for when in ["size(args.fields) <= 2 && !has(args.admin)", "size(args['fields']) <= 2 && !('admin' in args)"] {
+        let proxy = proxy(when);
+        let sound = json!({ "fields": ["a"], "other": { "Names": 1 } });
+        proxy.run(lookup(sound)).forwarded();
+        for (name, value) in [
+            ("Fields", json!([1, 2, 3])),
+            ("ADMIN", json!(true)),
+            ("field\u{17f}", json!([1, 2, 3])),
+            ("admin\0", json!(true)),
+            ("nested", json!([{ "Admin": true }])),
+        ] {
+            let arguments = json!({ "fields": ["a"], name: value });
+            denied(&proxy.run(lookup(arguments)), 403, "condition_error");
+        }
+    }
+}
+
+#[test]
 fn a_condition_sees_the_token_and_the_request() {
     let asks = [
         "agent == 'agent-1' && subject == 'agent-1' && size(chain) == 0",

@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::call::{Call, Flaw, Target};
 use crate::catalogue::Listing;
 use crate::denial::{Denial, Reason};
+use crate::jsonrpc::nearly;
 use crate::policy::{Mode, Rule, Server};
 use crate::scope::Scopes;
 use crate::secret::Secret;
@@ -151,6 +152,10 @@ impl Judge<'_> {
         // The arguments of a task are those it was started with, which are not here any more.
         let whole = matches!(self.facts.view, View::Whole(_)) && self.facts.tasks.is_empty();
         let args = (whole && condition.asks(Variable::Args)).then(|| arguments(call)).transpose()?;
+        if args.as_ref().is_some_and(|args| blurred(args, &condition.fields())) {
+            let note = "an argument's name is nearly one that `when` asks for";
+            return Err(Denial::new(Reason::ConditionError, note));
+        }
         match self.judge(condition, args.as_ref())? {
             Verdict::Holds => Ok(()),
             Verdict::Open if !whole => Ok(()),
@@ -184,6 +189,16 @@ impl Judge<'_> {
 /// What conditions see of the arguments.
 fn arguments(call: &Call<'_>) -> Result<Value, Denial> {
     call.arguments.value().map_err(|Flaw { reason, note, .. }| Denial::new(reason, note))
+}
+
+/// Whether some name in the arguments is nearly one of `fields`: a server that matches names without case would read it,
+/// and the condition has not.
+fn blurred(args: &Value, fields: &[&str]) -> bool {
+    match args {
+        Value::Object(map) => map.iter().any(|(name, value)| nearly(name, fields) || blurred(value, fields)),
+        Value::Array(items) => items.iter().any(|item| blurred(item, fields)),
+        _ => false,
+    }
 }
 
 fn unknown(name: &str) -> Denial {

@@ -63,6 +63,22 @@ fn collect<'n>(node: &'n Node, bound: &mut Vec<&'n str>, mentioned: &mut Vec<Var
     node.parts().into_iter().for_each(|part| collect(part, bound, mentioned));
 }
 
+/// The names of fields that a part looks for: `a.name`, `a["name"]` and `"name" in a`.
+pub(super) fn fields<'n>(node: &'n Node, found: &mut Vec<&'n str>) {
+    let name = match &node.part {
+        Part::Select(_, name) | Part::Has(_, name) => Some(name.as_str()),
+        Part::Index(_, at) => literal(at),
+        Part::Binary("in", parts) => parts.first().and_then(literal),
+        _ => None,
+    };
+    found.extend(name);
+    node.parts().into_iter().for_each(|part| fields(part, found));
+}
+
+fn literal(node: &Node) -> Option<&str> {
+    if let Part::Text(text) = &node.part { Some(text) } else { None }
+}
+
 /// Whether a part looks at `field` of `variable`: by its name, as `args.body` or `args["body"]`, or in a way that does not
 /// name a field at all, as `key in args`.
 pub(super) fn reads(node: &Node, variable: Variable, field: &str) -> bool {

@@ -148,6 +148,13 @@ impl Condition {
         self.mentions.contains(&variable)
     }
 
+    /// The names of the fields it looks for, of whatever it is.
+    pub fn fields(&self) -> Vec<&str> {
+        let mut fields = Vec::new();
+        check::fields(&self.node, &mut fields);
+        fields
+    }
+
     /// Whether it may look at `field` of `variable`: it names it, as in `args.body`, or looks at `variable` as a whole.
     pub fn reads(&self, variable: Variable, field: &str) -> bool {
         check::reads(&self.node, variable, field)
