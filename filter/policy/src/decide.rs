@@ -227,13 +227,20 @@ mod tests {
         config::read(policy).unwrap().server("crm").unwrap().clone()
     }
 
-    /// The scopes asked for, or why not.
-    fn verdict(server: &Server, method: &str, target: Target<'_>) -> Result<String, Reason> {
-        let token = Secret::new(token(&claims()));
+    /// A token with these scopes, and the proof of it.
+    fn bound(server: &Server, scope: &str) -> (Secret, Bound) {
+        let mut claims = claims();
+        claims["scope"] = json!(scope);
+        let token = Secret::new(token(&claims));
         let Outcome::Proved(verified) = Prover::default().prove(&token, server, &policy(), NOW, NOW) else {
             panic!("the token is in order");
         };
-        let bound = Bound::vouched(verified);
+        (token, Bound::vouched(verified))
+    }
+
+    /// The scopes asked for, or why not.
+    fn verdict(server: &Server, method: &str, target: Target<'_>) -> Result<String, Reason> {
+        let (token, bound) = bound(server, "crm:read");
         let call = Call {
             id: None,
             method: method.into(),
@@ -267,6 +274,43 @@ mod tests {
         }
         assert_eq!(verdict(&server, "t", Target::Method), Err(Reason::MethodUnknown));
         assert_eq!(verdict(&server, "tasks/get", Target::Task(name("t"))), Err(Reason::TaskUnknown));
+    }
+
+    #[test]
+    fn a_tool_is_listed_exactly_when_some_arguments_could_be_permitted() {
+        let rule = |scope: &str, when: Option<&str>| match when {
+            None => json!({ "scopes": [scope] }),
+            Some(when) => json!({ "scopes": [scope], "when": when }),
+        };
+        let server = server(&json!({ "tools": {
+            "a": rule("crm:read", None),
+            "b": rule("crm:write", None),
+            "c": rule("crm:read", Some("args.n > 3")),
+            "d": rule("crm:read", Some("args.n > 3 && agent == 'agent-8'")),
+            "e": rule("crm:read", Some("args.n > 3 || agent == 'agent-8'")),
+            "f": rule("crm:read", Some("subject == 'alice' && args.n < 3")),
+            "g": rule("crm:read", Some("chain[0] == 'planner'")),
+            "h*": rule("crm:write", Some("has(args.n) ? args.n == 5 : agent == 'agent-8'")),
+        } }));
+        for scope in ["other", "crm:read", "crm:write", "crm:read crm:write"] {
+            let (token, bound) = bound(&server, scope);
+            let facts = Facts { token: &token, view: View::Whole([""; 4]), tasks: &[] };
+            for name in ["a", "b", "c", "d", "e", "f", "g", "h", "h2", "i"] {
+                let callable = [r#"{"n":0}"#, r#"{"n":5}"#, "{}"].into_iter().any(|text| {
+                    let (target, arguments) = (Target::Tool(name.into()), Arguments::Object(text));
+                    let call = Call {
+                        id: None,
+                        method: "tools/call".into(),
+                        target,
+                        era: Era::Legacy,
+                        arguments,
+                        tasks: false,
+                    };
+                    decide(&server, &bound, &call, &facts).is_ok()
+                });
+                assert_eq!(shows(&server, &bound, Listing::Tools, name, &facts), callable, "{name} with {scope}");
+            }
+        }
     }
 
     #[test]
