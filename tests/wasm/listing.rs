@@ -69,7 +69,7 @@ fn a_list_of_the_modern_era_is_kept_privately_and_not_for_long() {
         let mut list = tools();
         list["result"]["cacheScope"] = json!("public");
         list["result"]["ttlMs"] = json!(86_400_000);
-        Response::json(200, &list)
+        Response::new(200).header("content-type", "application/json; charset=UTF-8").body(list.to_string())
     });
     let reply = proxy.run(modern_list("tools/list")).reply().unwrap().json();
     assert_eq!((&reply["result"]["cacheScope"], &reply["result"]["ttlMs"]), (&json!("private"), &json!(60_000)));
@@ -124,6 +124,10 @@ fn a_list_that_cannot_be_narrowed_is_not_shown() {
     for answer in [
         json(&sound).header("content-encoding", "gzip"),
         Response::new(200).header("content-type", "text/html").body(&sound),
+        Response::new(200).header("content-type", "application/json; charset=utf-7").body(&sound),
+        Response::new(200)
+            .header("content-type", "text/event-stream;charset=\"utf-16\"")
+            .body(format!("data: {sound}\n\n")),
         Response::new(200).body(&sound),
         json(&sound.replace("\"nextCursor\"", "\"Tools\"")),
         json(&sound.replace("\"nextCursor\":\"c\"", "\"tools\":[]")),

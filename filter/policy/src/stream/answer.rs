@@ -193,10 +193,17 @@ fn shape(headers: &Headers, keep: Keep, limit: usize) -> Result<Shape, Flaw> {
         return Err(Flaw("the answer has a `content-encoding`"));
     }
     let kind = match headers.sole("content-type") {
-        Sole::One(kind) => kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase(),
+        Sole::One(kind) => kind.to_ascii_lowercase(),
         Sole::Absent | Sole::Broken => String::new(),
     };
-    match kind.as_str() {
+    let mut parts = kind.split(';').map(str::trim);
+    let kind = parts.next().unwrap_or_default();
+    // In another character set a client may read other names than are read here.
+    let mut charsets = parts.filter_map(|part| part.strip_prefix("charset="));
+    if charsets.any(|charset| !matches!(charset, "utf-8" | "\"utf-8\"")) {
+        return Err(Flaw("the answer is not in UTF-8"));
+    }
+    match kind {
         "application/json" => Ok(Shape::Whole(0)),
         "text/event-stream" => Ok(Shape::Live(Events::new(keep, limit))),
         _ => Err(Flaw("the answer is neither JSON nor a stream of events")),
