@@ -93,7 +93,7 @@ struct Held {
     source: String,
     /// Set while a request is decided by its headers.
     ahead: Option<Bound>,
-    /// The tools that started the tasks it is about, for when its body follows.
+    /// The tools that started the tasks it is about.
     tasks: Vec<String>,
     since: Time,
     size: usize,
@@ -108,12 +108,18 @@ impl Held {
         if self.size > limit { Err(refused(denial(), &self.server)) } else { Ok(()) }
     }
 
+    /// The body, if it is all of it: anything else would be judged in place of what goes upstream.
+    fn whole<'b>(&self, body: Option<&'b [u8]>) -> Result<&'b [u8], Box<Refused>> {
+        let cut = || Denial::new(Reason::HostFailed, "the host did not hand over the whole body");
+        body.filter(|body| body.len() == self.size).ok_or_else(|| refused(cut(), &self.server))
+    }
+
     /// What conditions can ask for.
-    fn facts<'a>(&'a self, tasks: &'a [String]) -> Facts<'a> {
+    fn facts(&self) -> Facts<'_> {
         let Request { method, host, path, .. } = &self.request;
         let request = [method.as_str(), host, path, &self.source];
         let view = if self.ahead.is_some() { View::Head(request) } else { View::Whole(request) };
-        Facts { token: &self.token, view, tasks }
+        Facts { token: &self.token, view, tasks: &self.tasks }
     }
 }
 
@@ -252,27 +258,21 @@ impl Stream {
     }
 
     fn judge(&mut self, held: Held, bound: &Bound, body: Option<&[u8]>, gate: &mut Gate) -> Step {
-        // Anything but the whole body would be judged in place of what goes upstream.
-        let Some(body) = body.filter(|body| body.len() == held.size) else {
-            let denial = Denial::new(Reason::HostFailed, "the host did not hand over the whole body");
-            return self.refuse(denial, Some(&held.server));
-        };
+        let body = held.whole(body)?;
         match read(&held, server(&gate.policy, &held)?, body) {
-            Ok(call) if call.target.tasks().is_empty() => self.decided(held, bound, &call, &[], gate),
+            Ok(call) if call.target.tasks().is_empty() => self.decided(held, bound, &call, gate),
             Ok(call) => Self::recall(held, bound, &call, Some(body)),
             Err(flaw) => Err(flawed(flaw, &held.server)),
         }
     }
 
-    /// Decides a call; `tasks` are the tools that started those it is about.
-    fn decided(&mut self, mut held: Held, bound: &Bound, call: &Call<'_>, tasks: &[String], gate: &mut Gate) -> Step {
-        held.tasks = tasks.to_vec();
-        self.story.call(call, tasks);
+    /// Decides a call.
+    fn decided(&mut self, held: Held, bound: &Bound, call: &Call<'_>, gate: &mut Gate) -> Step {
+        self.story.call(call, &held.tasks);
         let server = server(&gate.policy, &held)?;
-        let verdict = decide(server, bound, call, &held.facts(tasks));
+        let verdict = decide(server, bound, call, &held.facts());
         self.story.required(verdict.as_ref().map_or_else(|denial| &denial.required, Permit::scopes));
-        let id = || call.id.map(str::to_owned);
-        let deny = |denial| Box::new(Refused { denial, server: Some(held.server.clone()), id: id() });
+        let deny = |denial| denied(denial, &held.server, call);
         let permit = verdict.map_err(deny)?;
         if !gate.outbox.admits() {
             return Err(deny(Denial::new(Reason::AuditUnavailable, "records do not reach the broker")));
@@ -293,7 +293,7 @@ impl Stream {
             server: held.server.clone(),
             kind: (&call.target).into(),
             method: call.method.clone().into_owned(),
-            tool: call.target.object().or(tasks.first().map(String::as_str)).unwrap_or_default().to_owned(),
+            tool: call.target.object().or(held.tasks.first().map(String::as_str)).unwrap_or_default().to_owned(),
             credential: credential.to_owned(),
             arguments_digest: call.digest().map(|digest| format!("sha-256:{digest}")),
             request_id: self.story.record().request_id.clone(),
@@ -378,6 +378,11 @@ fn server<'p>(policy: &'p Policy, held: &Held) -> Result<&'p Server, Box<Refused
 fn flawed(flaw: Flaw, server: &str) -> Box<Refused> {
     let Flaw { reason, id, note } = flaw;
     Box::new(Refused { denial: Denial::new(reason, note), server: Some(server.to_owned()), id })
+}
+
+/// A call that was read and is refused: the caller is told which it was.
+fn denied(denial: Denial, server: &str, call: &Call<'_>) -> Box<Refused> {
+    Box::new(Refused { denial, server: Some(server.to_owned()), id: call.id.map(str::to_owned) })
 }
 
 fn refused(denial: Denial, server: &str) -> Box<Refused> {

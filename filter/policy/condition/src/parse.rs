@@ -95,7 +95,7 @@ impl Parser {
         comes
     }
 
-    fn expect(&mut self, mark: &'static str) -> Result<(), Flaw> {
+    fn require(&mut self, mark: &'static str) -> Result<(), Flaw> {
         let (word, place) = self.peek();
         match self.takes(mark) {
             true => Ok(()),
@@ -114,7 +114,7 @@ impl Parser {
             false => test,
             true => {
                 let first = self.or()?;
-                self.expect(":")?;
+                self.require(":")?;
                 let second = self.expression()?;
                 node(Part::If(Box::new([test, first, second])), place)?
             }
@@ -206,7 +206,7 @@ impl Parser {
                 };
             } else if self.takes("[") {
                 let index = self.expression()?;
-                self.expect("]")?;
+                self.require("]")?;
                 of = node(Part::Index(Box::new(of), Box::new(index)), place)?;
             } else {
                 return Ok(of);
@@ -238,7 +238,7 @@ impl Parser {
             Word::Text(text) => Part::Text(text),
             Word::Mark("(") => {
                 let inner = self.expression()?;
-                self.expect(")")?;
+                self.require(")")?;
                 return Ok(inner);
             }
             Word::Mark("[") => Part::List(self.parts("]")?),
@@ -281,7 +281,7 @@ impl Parser {
         let mut entries = Vec::new();
         while !self.takes("}") {
             let key = self.expression()?;
-            self.expect(":")?;
+            self.require(":")?;
             entries.push((key, self.expression()?));
             self.separated("}", true)?;
         }
@@ -294,7 +294,7 @@ impl Parser {
         if comes(self) {
             return Ok(());
         }
-        self.expect(",")?;
+        self.require(",")?;
         match comes(self) && !open {
             true => Err(unexpected(&Word::Mark(end), self.peek().1, "an expression")),
             false => Ok(()),

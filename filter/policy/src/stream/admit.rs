@@ -88,7 +88,7 @@ impl Stream {
             }
             "GET" | "DELETE" => {
                 let call = Call::session(&method, &held.request.headers).map_err(|flaw| flawed(flaw, &held.server))?;
-                self.decided(held, &bound, &call, &[], gate)
+                self.decided(held, &bound, &call, gate)
             }
             _ => self.refuse(Denial::new(Reason::MethodUnknown, "not `POST`, `GET` or `DELETE`"), Some(&held.server)),
         }

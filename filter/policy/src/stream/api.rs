@@ -22,7 +22,7 @@ impl Stream {
             held.fits(server)?;
             return Ok(wait(held, bound));
         }
-        self.decided(held, &bound, &call, &[], gate)
+        self.decided(held, &bound, &call, gate)
     }
 
     /// Decides a request to an agent when its body is there, if it has one.
@@ -49,7 +49,7 @@ impl Stream {
 
     fn bodiless(&mut self, held: Held, bound: &Bound, gate: &mut Gate) -> Step {
         let call = read(&held, server(&gate.policy, &held)?, b"").map_err(|flaw| flawed(flaw, &held.server))?;
-        self.decided(held, bound, &call, &[], gate)
+        self.decided(held, bound, &call, gate)
     }
 }
 

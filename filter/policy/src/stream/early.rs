@@ -5,7 +5,7 @@
 
 use super::answer::Onward;
 use super::task::Starter;
-use super::{Gate, Held, Refused, State, Step, Stream, flawed, refused, server};
+use super::{Gate, Held, State, Step, Stream, denied, flawed, server};
 use crate::call::Call;
 use crate::decide::{Permit, decide};
 use crate::denial::{Denial, Reason};
@@ -46,7 +46,7 @@ impl Stream {
         let call = Call::early(&headers).map_err(|flaw| flawed(flaw, &held.server))?;
         held.ahead = Some(bound.clone());
         match call.target.tasks().is_empty() {
-            true => self.decided(held, &bound, &call, &[], gate),
+            true => self.decided(held, &bound, &call, gate),
             false => Self::recall(held, &bound, &call, None),
         }
     }
@@ -60,14 +60,11 @@ impl Stream {
     /// Compares the whole body with what was decided by the headers, and lets it follow.
     pub(super) fn follow(&mut self, ahead: Ahead, body: Option<&[u8]>, gate: &Gate) -> Step {
         let Ahead { held, bound, permit, mut onward } = ahead;
-        let Some(body) = body.filter(|body| body.len() == held.size) else {
-            let denial = Denial::new(Reason::HostFailed, "the host did not hand over the whole body");
-            return self.refuse(denial, Some(&held.server));
-        };
+        let body = held.whole(body)?;
         let call = Call::read(&held.request.headers, body).map_err(|flaw| flawed(flaw, &held.server))?;
         self.story.call(&call, &held.tasks);
         onward.starter = Starter::of(&call, &held.server, &bound);
-        let again = decide(server(&gate.policy, &held)?, &bound, &call, &held.facts(&held.tasks));
+        let again = decide(server(&gate.policy, &held)?, &bound, &call, &held.facts());
         match again {
             Ok(again) if again == permit => {
                 self.shade = None;
@@ -75,9 +72,9 @@ impl Stream {
             }
             Ok(_) => {
                 let denial = Denial::new(Reason::HeaderMismatch, "the body asks for something else than the headers");
-                Err(Box::new(Refused { id: call.id.map(str::to_owned), ..*refused(denial, &held.server) }))
+                Err(denied(denial, &held.server, &call))
             }
-            Err(denial) => Err(Box::new(Refused { id: call.id.map(str::to_owned), ..*refused(denial, &held.server) })),
+            Err(denial) => Err(denied(denial, &held.server, &call)),
         }
     }
 }

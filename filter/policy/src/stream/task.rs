@@ -1,6 +1,6 @@
 //! Tasks: who started one is remembered when the answer tells of it, and asked when somebody wants it.
 
-use super::{Effect, Gate, Held, Input, State, Step, Stream, flawed, refused};
+use super::{Effect, Gate, Held, Input, State, Step, Stream, denied, flawed};
 use crate::call::{Call, Target};
 use crate::denial::{Denial, Reason};
 use crate::sender::Bound;
@@ -54,7 +54,7 @@ impl Stream {
 
     /// Goes on with what is remembered of the tasks.
     pub(super) fn recalled(&mut self, recall: Recall, buckets: &[Option<Vec<u8>>], gate: &mut Gate, now: Time) -> Step {
-        let Recall { held, bound, body } = recall;
+        let Recall { mut held, bound, body } = recall;
         let headers = held.request.headers.clone();
         let call = match &body {
             Some(body) => Call::read(&headers, body),
@@ -67,13 +67,13 @@ impl Stream {
                 find(bucket.as_deref().unwrap_or_default(), &Key::new(&held.server, id), &owner, now)
             });
         match started.collect::<Option<Vec<_>>>() {
-            Some(tools) => self.decided(held, &bound, &call, &tools, gate),
+            Some(tools) => {
+                held.tasks = tools;
+                self.decided(held, &bound, &call, gate)
+            }
             None => {
-                let denial =
-                    Denial::new(Reason::TaskUnknown, "nobody is known to have started the task, or another has");
-                let mut refused = refused(denial, &held.server);
-                refused.id = call.id.map(str::to_owned);
-                Err(refused)
+                let note = "nobody is known to have started the task, or another has";
+                Err(denied(Denial::new(Reason::TaskUnknown, note), &held.server, &call))
             }
         }
     }
