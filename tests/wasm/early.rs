@@ -102,6 +102,16 @@ fn the_legacy_era_cannot_be_judged_by_headers() {
 }
 
 #[test]
+fn in_shadow_mode_no_other_call_follows_a_credential() {
+    let shadow = changed(early(), "/servers/crm/mode", json!("shadow"));
+    let proxy = started(builder(&shadow).stop_all_on_headers());
+    let run = |name: &str, asked: &str| proxy.run(asking(&token(), name, &body(asked, "42")));
+    cut(&run("crm_update", "crm_delete"), "header_mismatch");
+    let upstream = run("crm_lookup", "crm_delete").forwarded();
+    assert!(upstream.complete && !upstream.headers.has("authorization"), "shadow lets through what has no credential");
+}
+
+#[test]
 fn a_host_that_hands_over_the_body_too_early_is_not_trusted_with_it() {
     let proxy = started(builder(&early()));
     let stream = proxy.run(asking(&token(), "crm_update", &body("crm_delete", "1")));

@@ -339,7 +339,9 @@ impl Stream {
         set: Vec<(String, Secret)>,
     ) -> (State, Vec<Effect>) {
         self.story.permitted();
-        self.shade.as_mut().into_iter().for_each(Shade::gone);
+        // No other body than the one it was minted for may follow a credential, whatever the mode.
+        let open = held.ahead.is_some() && set.is_empty();
+        self.shade = self.shade.take().filter(|_| open).map(Shade::gone);
         let mut remove = held.request.private(era);
         // A client must not be able to add a second line to a header the credential travels in.
         remove.extend(set.iter().map(|(name, _)| name.clone()));
@@ -352,10 +354,7 @@ impl Stream {
         let effects = vec![Effect::Count(held.server.clone(), "permit"), Effect::Forward(edits)];
         match held.ahead.take() {
             Some(bound) => (State::Early(Ahead::new(held, bound, permit, onward)), effects),
-            None => {
-                self.shade = None;
-                (State::Forwarded(onward), effects)
-            }
+            None => (State::Forwarded(onward), effects),
         }
     }
 }

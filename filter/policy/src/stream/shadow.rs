@@ -26,9 +26,9 @@ impl Shade {
         any.then(|| Self { mode: server.mode, remove: request.private(Era::Modern), gone: false })
     }
 
-    /// Notes that the headers go upstream now.
-    pub(super) fn gone(&mut self) {
-        self.gone = true;
+    /// The same once the headers have gone upstream.
+    pub(super) fn gone(self) -> Self {
+        Self { gone: true, ..self }
     }
 
     /// Whether the policy has this denial told only, of a request whose token was `proved` or was not.
