@@ -38,22 +38,12 @@ pub fn file(raw: raw::File, digest: String, report: &mut Report) -> Option<Polic
     let session_key = self::session_key(session_key, &root.at("session_key"), report);
     let audit = self::audit(audit.optional(&root.at("audit"), report).unwrap_or_default(), &root.at("audit"), report);
     let access_log = access_log.optional(&root.at("access_log"), report).unwrap_or(true);
-    let body = self::body(body, &root.at("body"), report);
+    let bodies = [("hold", Body::Hold), ("early_headers", Body::EarlyHeaders)];
+    let body = choice(body, bodies, &root.at("body"), report).unwrap_or(Body::Hold);
     if body == Body::EarlyHeaders {
         servers.values().for_each(|server| headed(server, &root.at("servers").at(&server.name), report));
     }
     Some(Policy { digest, issuers, servers, broker: broker?, session_key, audit, access_log, body })
-}
-
-fn body(field: Field<String>, path: &Path, report: &mut Report) -> Body {
-    match field.optional(path, report).as_deref() {
-        None | Some("hold") => Body::Hold,
-        Some("early_headers") => Body::EarlyHeaders,
-        Some(other) => {
-            report.add(path, format!("`{other}`"), "`hold` or `early_headers`");
-            Body::Hold
-        }
-    }
 }
 
 /// Checks each entry of a required map; a wrong one stays as `None`, so that references to it are no second error.
@@ -121,15 +111,9 @@ fn session_key(field: Field<raw::SessionKey>, path: &Path, report: &mut Report) 
 fn audit(raw: raw::Audit, path: &Path, report: &mut Report) -> Audit {
     let raw::Audit { when_unreachable, queue, flush, unknown } = raw;
     refuse_unknown(&unknown, raw::Audit::FIELDS, path, report);
-    let word = when_unreachable.optional(&path.at("when_unreachable"), report);
-    let when_unreachable = match word.as_deref() {
-        None | Some("deny") => WhenUnreachable::Deny,
-        Some("queue") => WhenUnreachable::Queue,
-        Some(other) => {
-            report.add(&path.at("when_unreachable"), format!("`{other}`"), "`deny` or `queue`");
-            WhenUnreachable::Deny
-        }
-    };
+    let words = [("deny", WhenUnreachable::Deny), ("queue", WhenUnreachable::Queue)];
+    let when_unreachable = choice(when_unreachable, words, &path.at("when_unreachable"), report);
+    let when_unreachable = when_unreachable.unwrap_or(WhenUnreachable::Deny);
     let Size(queue) = queue.optional(&path.at("queue"), report).unwrap_or(Size(4 * 1_048_576));
     if queue < 65_536 {
         report.add(&path.at("queue"), "less than 64 KiB", "at least `64KiB`");
@@ -182,6 +166,17 @@ fn same_issuer(issuers: &BTreeMap<String, Issuer>, path: &Path, report: &mut Rep
             report.add(&path.at(name).at("issuer"), found, "one entry for each `iss`");
         }
     }
+}
+
+/// One of two words, and what it means.
+fn choice<T>(field: Field<String>, words: [(&str, T); 2], path: &Path, report: &mut Report) -> Option<T> {
+    let found = field.optional(path, report)?;
+    let accepted = words.each_ref().map(|(word, _)| format!("`{word}`")).join(" or ");
+    let chosen = words.into_iter().find(|(word, _)| *word == found);
+    if chosen.is_none() {
+        report.add(path, format!("`{found}`"), accepted);
+    }
+    chosen.map(|(_, meaning)| meaning)
 }
 
 fn text(field: Field<String>, path: &Path, report: &mut Report) -> Option<String> {

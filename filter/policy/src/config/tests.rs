@@ -134,6 +134,13 @@ fn each_rule_names_the_place_and_the_mend() {
             json!({"cluster": "x", "origins": ["https://a/b", "a", "https://a"]}),
             "`issuers.corp.status.origins[0]`: found `https://a/b`, accepted is an origin such as",
         ),
+        ("/body", json!("early"), "`body`: found `early`, accepted is `hold` or `early_headers`"),
+        ("/servers/crm/mode", json!("dry"), "`servers.crm.mode`: found `dry`, accepted is `enforce` or `shadow`"),
+        ("/servers/crm/shadow", json!("all"), "`servers.crm.shadow`: found `shadow` without `mode: shadow`"),
+        ("/servers/crm/shadow", json!("some"), "`servers.crm.shadow`: found `some`, accepted is `calls` or `all`"),
+        ("/servers/crm/denials", json!("rpc"), "`servers.crm.denials`: found `rpc`, accepted is `http` or `jsonrpc`"),
+        ("/servers/crm/origins", json!(["https://A.example"]), "`servers.crm.origins[0]`: found `https://A.example`"),
+        ("/issuers/corp/kind", json!("saml"), "`issuers.corp.kind`: found `saml`, accepted is `oauth` or `spiffe`"),
         ("/broker/timeout", json!("0s"), "`broker.timeout`: found no time"),
         (
             "/session_key",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{resource, scopes, span, text, workload, workloads};
+use super::{choice, resource, scopes, span, text, workload, workloads};
 use crate::config::error::{Path, Report};
 use crate::config::field::{Field, each, entries, list, refuse_unknown};
 use crate::config::raw;
@@ -38,7 +38,8 @@ pub(super) fn check(raw: raw::Issuer, name: &str, path: &Path, report: &mut Repo
         unknown,
     } = raw;
     refuse_unknown(&unknown, raw::Issuer::FIELDS, path, report);
-    let spiffe = spiffe(kind, &path.at("kind"), report);
+    let kinds = [("oauth", false), ("spiffe", true)];
+    let spiffe = choice(kind, kinds, &path.at("kind"), report).unwrap_or_default();
     if spiffe {
         unused(&typ, "typ", path, report);
         unused(&agent_claim, "agent_claim", path, report);
@@ -76,18 +77,6 @@ pub(super) fn check(raw: raw::Issuer, name: &str, path: &Path, report: &mut Repo
         workloads,
         status,
     })
-}
-
-/// Whether the issuer is a SPIFFE trust domain.
-fn spiffe(kind: Field<String>, path: &Path, report: &mut Report) -> bool {
-    match kind.optional(path, report).as_deref() {
-        None | Some("oauth") => false,
-        Some("spiffe") => true,
-        Some(other) => {
-            report.add(path, format!("`{other}`"), "`oauth` or `spiffe`");
-            false
-        }
-    }
 }
 
 fn unused(field: &Field<String>, name: &str, path: &Path, report: &mut Report) {

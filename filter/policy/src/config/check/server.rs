@@ -6,7 +6,7 @@ use std::time::Duration;
 use accredit_condition::{Condition, Flaw, Place, Schema, Variable};
 
 use super::protocol::Speaks;
-use super::{span, text, workloads};
+use super::{choice, span, text, workloads};
 use crate::config::error::{Path, Report};
 use crate::config::field::{Field, each, entries, list, refuse_unknown};
 use crate::config::raw;
@@ -76,7 +76,8 @@ pub(super) fn check(
     let limits =
         self::limits(limits.optional(&path.at("limits"), report).unwrap_or_default(), &path.at("limits"), report);
     let origins = self::origins(origins, &path.at("origins"), report);
-    let denials = self::denials(denials, &path.at("denials"), report);
+    let words = [("http", Denials::Http), ("jsonrpc", Denials::JsonRpc)];
+    let denials = choice(denials, words, &path.at("denials"), report).unwrap_or(Denials::Http);
     let mode = extent(self::mode(mode, &path.at("mode"), report), shadow, &path.at("shadow"), report);
     let asks = asks([&tools, &prompts, &resources, &methods]);
     Some(Server {
@@ -265,43 +266,17 @@ fn origins(field: Field<Vec<Field<String>>>, path: &Path, report: &mut Report) -
     origins
 }
 
-fn denials(field: Field<String>, path: &Path, report: &mut Report) -> Denials {
-    match field.optional(path, report).as_deref() {
-        None | Some("http") => Denials::Http,
-        Some("jsonrpc") => Denials::JsonRpc,
-        Some(other) => {
-            report.add(path, format!("`{other}`"), "`http` or `jsonrpc`");
-            Denials::Http
-        }
-    }
-}
-
 fn mode(field: Field<String>, path: &Path, report: &mut Report) -> Mode {
-    match field.optional(path, report).as_deref() {
-        None | Some("enforce") => Mode::Enforce,
-        Some("shadow") => Mode::Shadow,
-        Some(other) => {
-            report.add(path, format!("`{other}`"), "`enforce` or `shadow`");
-            Mode::Enforce
-        }
-    }
+    choice(field, [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)], path, report).unwrap_or_default()
 }
 
 /// How far `mode: shadow` goes.
 fn extent(mode: Mode, field: Field<String>, path: &Path, report: &mut Report) -> Mode {
-    match (field.optional(path, report).as_deref(), mode) {
-        (None, mode) => mode,
-        (Some("calls"), Mode::Shadow) => Mode::Shadow,
-        (Some("all"), Mode::Shadow) => Mode::ShadowAll,
-        (Some("calls" | "all"), _) => {
-            report.advise(path, "`shadow` without `mode: shadow`", "nothing", "set `mode: shadow`, or leave it out");
-            Mode::Enforce
-        }
-        (Some(other), _) => {
-            report.add(path, format!("`{other}`"), "`calls` or `all`");
-            Mode::Enforce
-        }
+    let extent = choice(field, [("calls", Mode::Shadow), ("all", Mode::ShadowAll)], path, report);
+    if extent.is_some() && mode == Mode::Enforce {
+        report.advise(path, "`shadow` without `mode: shadow`", "nothing", "set `mode: shadow`, or leave it out");
     }
+    extent.unwrap_or(mode)
 }
 
 fn limits(raw: raw::Limits, path: &Path, report: &mut Report) -> Limits {
