@@ -10,7 +10,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 
-use crate::config::Credential;
+use crate::credential::Definition;
 use crate::issuer::Issuer;
 use crate::sessions::{self, Rotation};
 use crate::store::Store;
@@ -35,7 +35,7 @@ pub struct Inner {
     /// The proxies' secrets.
     pub proxies: BTreeMap<String, Secret>,
     /// The credentials there are.
-    pub credentials: BTreeMap<String, Credential>,
+    pub credentials: BTreeMap<String, Definition>,
     /// How long keys of sessions live.
     pub rotation: Rotation,
 }

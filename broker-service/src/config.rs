@@ -1,5 +1,7 @@
 //! From `broker.yaml` to a [`Config`], with every mistake reported at once.
 
+mod agents;
+mod credentials;
 pub mod raw;
 
 use std::collections::BTreeMap;
@@ -9,15 +11,17 @@ use std::path::{Path as Folder, PathBuf};
 use std::time::Duration;
 
 use accredit_policy::config::error::{Path, Report};
-use accredit_policy::config::field::{Field, each, entries, refuse_unknown};
+use accredit_policy::config::field::{Field, entries, refuse_unknown};
 use accredit_policy::config::unit::Span;
 use accredit_policy::config::{self, ConfigErrors};
 use accredit_policy::policy::Resource;
-use accredit_policy::scope::{Scope, Scopes};
 use accredit_policy::{Policy, Secret};
 use serde::Deserialize as _;
 use serde_json::Value;
 
+pub use agents::Agent;
+
+use crate::credential::Definition;
 use crate::sessions::Rotation;
 
 /// The shortest secret: 128 bits in hexadecimal.
@@ -41,39 +45,9 @@ pub struct Config {
     /// Agents to register.
     pub agents: Vec<Agent>,
     /// The credentials there are.
-    pub credentials: BTreeMap<String, Credential>,
+    pub credentials: BTreeMap<String, Definition>,
     /// How long keys of sessions live.
     pub rotation: Rotation,
-}
-
-/// An agent of the file.
-#[derive(Debug)]
-pub struct Agent {
-    /// Its client identifier.
-    pub id: String,
-    /// Its name for people.
-    pub name: String,
-    /// Who answers for it.
-    pub owner: String,
-    /// What it is for.
-    pub purpose: String,
-    /// Its secret.
-    pub secret: Secret,
-    /// The scopes it may ask for.
-    pub scopes: Scopes,
-    /// The resources it may ask for.
-    pub resources: Vec<String>,
-    /// How long its tokens live.
-    pub token_lifetime: Duration,
-}
-
-/// A credential the broker signs itself.
-#[derive(Debug)]
-pub struct Credential {
-    /// The `aud` of the minted token.
-    pub audience: String,
-    /// How long it lives.
-    pub ttl: Duration,
 }
 
 /// Why a file cannot be used.
@@ -133,9 +107,10 @@ fn yaml(path: &Folder) -> Result<Value, Unusable> {
 }
 
 /// The rules of the file, and the folder its paths start at.
-struct Files {
+pub struct Files {
     folder: PathBuf,
-    report: Report,
+    /// What is wrong so far.
+    pub report: Report,
 }
 
 impl Files {
@@ -212,99 +187,6 @@ impl Files {
         read.collect()
     }
 
-    fn agents(&mut self, agents: Field<Vec<Field<raw::Agent>>>, policy: Option<&Policy>, path: &Path) -> Vec<Agent> {
-        let list = agents.optional(path, &mut self.report).unwrap_or_default();
-        let raw = each(list, path, &mut self.report);
-        let read = raw.into_iter().enumerate().filter_map(|(index, raw)| self.agent(raw, policy, &path.item(index)));
-        let agents: Vec<Agent> = read.collect();
-        for (index, agent) in agents.iter().enumerate() {
-            if agents.iter().take(index).any(|other| other.id == agent.id) {
-                self.report.add(
-                    &path.item(index).at("id"),
-                    format!("`{}` again", agent.id),
-                    "one entry for each agent",
-                );
-            }
-        }
-        agents
-    }
-
-    fn agent(&mut self, raw: raw::Agent, policy: Option<&Policy>, path: &Path) -> Option<Agent> {
-        let raw::Agent { id, name, owner, purpose, secret_file, scopes, resources, token_lifetime, unknown } = raw;
-        refuse_unknown(&unknown, raw::Agent::FIELDS, path, &mut self.report);
-        let id = self.text(id, &path.at("id"));
-        let name = name.optional(&path.at("name"), &mut self.report).or_else(|| id.clone());
-        let owner = self.text(owner, &path.at("owner"));
-        let purpose = self.text(purpose, &path.at("purpose"));
-        let secret = self.secret(secret_file, &path.at("secret_file"));
-        let words = each(scopes.required(&path.at("scopes"), &mut self.report)?, &path.at("scopes"), &mut self.report);
-        let read = words.iter().map(|word| Scope::parse(word));
-        let scopes: Option<Scopes> = read.collect();
-        if scopes.is_none() {
-            self.report.add(&path.at("scopes"), "a word that is no scope", "scopes without spaces and quotes");
-        }
-        let at = path.at("resources");
-        let resources = each(resources.required(&at, &mut self.report)?, &at, &mut self.report);
-        let known = |resource: &String| {
-            policy.is_none_or(|policy| policy.servers().any(|server| server.resource.as_str() == resource))
-        };
-        for (index, other) in resources.iter().enumerate().filter(|(_, resource)| !known(resource)) {
-            self.report.add(&at.item(index), format!("`{other}`"), "the `resource` of a server in the policy");
-        }
-        let lifetime = token_lifetime.optional(&path.at("token_lifetime"), &mut self.report);
-        let token_lifetime = lifetime.map_or(Duration::from_secs(600), |Span(span)| span);
-        if token_lifetime < Duration::from_secs(1) || token_lifetime > Duration::from_secs(3600) {
-            self.report.add(&path.at("token_lifetime"), "less than a second or more than an hour", "`1s` to `1h`");
-        }
-        Some(Agent {
-            id: id?,
-            name: name?,
-            owner: owner?,
-            purpose: purpose?,
-            secret: secret?,
-            scopes: scopes?,
-            resources,
-            token_lifetime,
-        })
-    }
-
-    fn credentials(
-        &mut self,
-        credentials: Field<BTreeMap<String, Field<raw::Credential>>>,
-        policy: Option<&Policy>,
-        path: &Path,
-    ) -> BTreeMap<String, Credential> {
-        let map = credentials.optional(path, &mut self.report).unwrap_or_default();
-        let raw = entries(map, path, &mut self.report);
-        let read = raw.into_iter().filter_map(|(name, raw)| {
-            let credential = self.credential(raw, &path.at(&name))?;
-            Some((name, credential))
-        });
-        let read: BTreeMap<_, _> = read.collect();
-        let rules = policy.into_iter().flat_map(Policy::servers).flat_map(accredit_policy::policy::Server::rules);
-        let missing = rules.filter_map(|rule| rule.credential.as_ref()).filter(|name| !read.contains_key(*name));
-        for name in missing.collect::<std::collections::BTreeSet<_>>() {
-            self.report.add(&path.at(name), "nothing", "a definition, since a tool of the policy asks for it");
-        }
-        read
-    }
-
-    fn credential(&mut self, raw: raw::Credential, path: &Path) -> Option<Credential> {
-        let raw::Credential { kind, audience, ttl, unknown } = raw;
-        refuse_unknown(&unknown, raw::Credential::FIELDS, path, &mut self.report);
-        let kind = kind.required(&path.at("kind"), &mut self.report);
-        if let Some(other) = kind.filter(|kind| kind != "jwt") {
-            self.report.add(&path.at("kind"), format!("`{other}`"), "`jwt`");
-        }
-        let audience = self.text(audience, &path.at("audience"));
-        let minute = Duration::from_secs(60);
-        let ttl = ttl.optional(&path.at("ttl"), &mut self.report).map_or(minute, |Span(span)| span);
-        if ttl < Duration::from_secs(1) || ttl > minute {
-            self.report.add(&path.at("ttl"), "less than a second or more than a minute", "`1s` to `60s`");
-        }
-        Some(Credential { audience: audience?, ttl })
-    }
-
     fn rotation(&mut self, field: Field<raw::SessionKeys>, path: &Path) -> Rotation {
         let raw = field.optional(path, &mut self.report).unwrap_or_default();
         let raw::SessionKeys { rotate, overlap, unknown } = raw;
@@ -320,7 +202,8 @@ impl Files {
         Rotation { rotate, overlap }
     }
 
-    fn text(&mut self, field: Field<String>, path: &Path) -> Option<String> {
+    /// A short text for people, or an identifier.
+    pub fn text(&mut self, field: Field<String>, path: &Path) -> Option<String> {
         let text = field.required(path, &mut self.report)?;
         if text.trim().is_empty() || text.len() > 512 || text.chars().any(char::is_control) {
             self.report.add(
@@ -334,7 +217,7 @@ impl Files {
     }
 
     /// Reads the file a field names; its content is not shown, whatever is wrong with it.
-    fn secret(&mut self, field: Field<String>, path: &Path) -> Option<Secret> {
+    pub fn secret(&mut self, field: Field<String>, path: &Path) -> Option<Secret> {
         let name = self.folder.join(field.required(path, &mut self.report)?);
         let text = match std::fs::read_to_string(&name) {
             Ok(text) => Secret::new(text.trim()),

@@ -1,19 +1,75 @@
-//! Credentials for one call each.
+//! Credentials for one call each: how those the policy names are made, and ended, at their targets.
+//!
+//! ```text
+//! intent and lease on the disk ─▶ mint ─▶ answer
+//!                                  │  what ends it is kept before the target can have made anything that lives on
+//! lease over, agent revoked ─────▶ end
+//! ```
+
+pub mod headers;
+pub mod jwt;
+pub mod template;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
 
 use accredit_policy::token::Verified;
-use accredit_policy::token::chain::{Actor, Chain};
 use accredit_policy::{Secret, Time};
-use jwt_compact::CreationError;
-use serde_json::Value;
 
-use crate::clock;
-use crate::config::Credential;
-use crate::issuer::{AccessToken, Issuer};
+use crate::issuer::Issuer;
+use crate::store::NotKept;
+use headers::Headers;
+use jwt::Jwt;
+
+/// How one credential of the policy is made.
+#[derive(Debug)]
+pub struct Definition {
+    /// The longest a credential lives.
+    pub ttl: Duration,
+    /// How long a proxy may use it again for the same agent, subject, chain, server, tool and scope.
+    pub reuse: Option<Duration>,
+    /// What of it is set on the upstream request.
+    pub headers: Headers,
+    /// Where it comes from.
+    pub kind: Kind,
+}
+
+/// Where a credential comes from.
+#[derive(Debug)]
+pub enum Kind {
+    /// The broker signs it.
+    Jwt(Jwt),
+}
+
+/// The call a credential is minted for.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    /// The agent's token, proved.
+    pub verified: &'a Verified,
+    /// The same token as it came, for targets that exchange it.
+    pub token: &'a Secret,
+    /// The server's name in the policy.
+    pub server: &'a str,
+    /// The tool, or the method where it is about nothing else.
+    pub tool: &'a str,
+    /// What the rule requires.
+    pub scope: &'a str,
+    /// The lease, already on the disk.
+    pub lease: &'a Lease,
+    /// The arguments the rule passes on, by name.
+    pub arguments: &'a Arguments,
+    /// Signs what a target wants signed by the broker.
+    pub issuer: &'a Issuer,
+}
+
+/// Arguments of a call that a rule passes on: texts and lists of texts.
+pub type Arguments = BTreeMap<String, Vec<String>>;
 
 /// The time a credential is good for, and its name.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Lease {
-    /// Its identifier.
+    /// Its identifier, a UUIDv7.
     pub id: String,
     /// From when.
     pub issued: Time,
@@ -21,60 +77,103 @@ pub struct Lease {
     pub expires: Time,
 }
 
-impl Lease {
-    /// A lease that begins now.
-    pub fn new(definition: &Credential, verified: &Verified) -> Result<Self, getrandom::Error> {
-        let issued = clock::now();
-        let expires = issued.plus(definition.ttl).min(verified.claims().expires);
-        Ok(Self { id: clock::id()?, issued, expires })
+/// A credential that was made.
+#[derive(Debug)]
+pub struct Minted {
+    /// Its parts, by the names the kind gives them.
+    pub fields: Fields,
+    /// When the target ends it by itself, where it said so.
+    pub expires: Option<Time>,
+}
+
+/// The parts of a credential, such as `token`, or `username` and `password`.
+pub type Fields = BTreeMap<&'static str, Secret>;
+
+/// What became of a credential that had to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The target has taken it back, or never had it.
+    Revoked,
+    /// The target takes nothing back: it is good until it expires.
+    Expires,
+}
+
+/// Why there is no credential, or why it could not be ended; holds no secret.
+#[derive(Debug)]
+pub enum Failure {
+    /// The target has decided against it; to ask again would not help.
+    Refused(String),
+    /// The target cannot be had, or answers nonsense.
+    Unavailable(String),
+}
+
+/// Keeps what ends a credential.
+pub trait Ledger: Sync {
+    /// Keeps `handle` with the lease; `Ok` means that it is on the disk, sealed.
+    fn keep(&self, handle: Secret) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(why) => write!(formatter, "refused: {why}"),
+            Self::Unavailable(why) => write!(formatter, "unavailable: {why}"),
+        }
     }
 }
 
-/// A token signed by the broker: its own audience, the call's scope, the agent and for whom it acts.
-pub fn jwt(
-    issuer: &Issuer,
-    definition: &Credential,
-    lease: &Lease,
-    verified: &Verified,
-    scope: &str,
-) -> Result<Secret, CreationError> {
-    let claims = verified.claims();
-    issuer.sign(AccessToken {
-        iss: issuer.url(),
-        sub: &claims.subject,
-        aud: &definition.audience,
-        client_id: &claims.agent,
-        scope,
-        jti: &lease.id,
-        iat: lease.issued.seconds(),
-        exp: lease.expires.seconds(),
-        act: actors(&claims.chain),
-    })
+impl From<NotKept> for Failure {
+    fn from(error: NotKept) -> Self {
+        Self::Unavailable(error.to_string())
+    }
 }
 
-/// The chain as nested `act` claims, current actor outermost.
-///
-/// [RFC 8693 §4.1](https://www.rfc-editor.org/rfc/rfc8693#section-4.1)
-fn actors(chain: &Chain) -> Option<Value> {
-    let nest = |inner: Option<Value>, actor: &Actor| {
-        let subject = Some(Value::from(actor.subject.clone()));
-        let members = [("sub", subject), ("iss", actor.issuer.clone().map(Value::from)), ("act", inner)];
-        Some(members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
-    };
-    chain.actors().iter().rev().fold(None, nest)
+impl Call<'_> {
+    /// The facts a definition may speak of.
+    pub const FACTS: &'static [&'static str] = &["agent", "subject", "tool", "scope", "lease"];
+
+    /// One of [`Self::FACTS`].
+    pub fn fact(&self, name: &str) -> Option<&str> {
+        match name {
+            "agent" => Some(&self.verified.claims().agent),
+            "subject" => Some(&self.verified.claims().subject),
+            "tool" => Some(self.tool),
+            "scope" => Some(self.scope),
+            "lease" => Some(&self.lease.id),
+            _ => None,
+        }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
+impl Definition {
+    /// Makes a credential whose lease is on the disk. A kind whose target keeps something that has to be ended gives
+    /// `ledger` the handle before that thing can outlive a crash.
+    pub async fn mint(&self, call: &Call<'_>, _ledger: &impl Ledger) -> Result<Minted, Failure> {
+        match &self.kind {
+            Kind::Jwt(jwt) => jwt.mint(call),
+        }
+    }
 
-    use super::*;
+    /// Ends the credential of a lease, however much of it was made; to end it again does no harm.
+    pub async fn end(&self, _lease: &str, _handle: Option<&Secret>) -> Result<Ended, Failure> {
+        match &self.kind {
+            Kind::Jwt(_) => Ok(Ended::Expires),
+        }
+    }
+}
 
-    #[test]
-    fn the_current_actor_is_outermost() {
-        let act = json!({ "sub": "planner", "act": { "sub": "researcher", "iss": "https://idp.example.test" } });
-        let claims = json!({ "act": act });
-        assert_eq!(actors(&Chain::read(claims.as_object().unwrap()).unwrap()), Some(act));
-        assert_eq!(actors(&Chain::default()), None);
+impl Kind {
+    /// Its word in the configuration and in records.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Jwt(_) => "jwt",
+        }
+    }
+
+    /// Whether something lives on at the target that has to be ended.
+    pub fn outlives(&self) -> bool {
+        match self {
+            Self::Jwt(_) => false,
+        }
     }
 }

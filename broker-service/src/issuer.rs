@@ -26,6 +26,11 @@ pub struct Issuer {
     key: SigningKey,
 }
 
+/// The `typ` of access tokens.
+///
+/// [RFC 9068 §2.1](https://www.rfc-editor.org/rfc/rfc9068#section-2.1)
+pub const ACCESS_TOKEN: &str = "at+jwt";
+
 /// The claims of an access token.
 ///
 /// [RFC 9068 §2.2](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)
@@ -105,10 +110,10 @@ impl Issuer {
         &self.url
     }
 
-    /// Signs an access token.
-    pub fn sign(&self, token: AccessToken<'_>) -> Result<Secret, CreationError> {
-        let header = Header::empty().with_key_id(&self.id).with_token_type("at+jwt");
-        Es256.token(&header, &Claims::new(token), &self.key).map(Secret::new)
+    /// Signs `claims` as a token of the media type `typ`.
+    pub fn sign<T: Serialize>(&self, typ: &str, claims: T) -> Result<Secret, CreationError> {
+        let header = Header::empty().with_key_id(&self.id).with_token_type(typ);
+        Es256.token(&header, &Claims::new(claims), &self.key).map(Secret::new)
     }
 
     /// The public keys as they are published.

@@ -12,6 +12,7 @@ mod foreign;
 mod issuer;
 mod metadata;
 mod operator;
+mod outbound;
 mod sessions;
 mod store;
 mod token;

@@ -76,14 +76,17 @@ object! {
 }
 
 object! {
-    /// One credential.
+    /// One credential; its kind knows more keys.
     pub struct Credential {
         /// How it is made: `jwt`.
         pub kind: String,
-        /// The `aud` of the minted token.
-        pub audience: String,
-        /// How long it lives; `60s` unless given, which is also the most.
+        /// How long it lives; `60s` unless given, and never longer than the agent's token.
         pub ttl: Span,
+        /// How long a proxy may use it again for the same agent, subject, chain, server, tool and scope; not at all unless
+        /// given.
+        pub reuse: Span,
+        /// The headers it is put into, with its parts as `{token}`; each kind has its own usual ones.
+        pub headers: Named<String>,
     }
 }
 

@@ -16,7 +16,7 @@ use super::form::Form;
 use crate::agents;
 use crate::app::App;
 use crate::clock;
-use crate::credential::{self, Lease};
+use crate::credential::{self, Arguments, Definition, Failure, Lease, Ledger};
 use crate::error::{ApiError, Code};
 use crate::foreign;
 
@@ -26,7 +26,10 @@ pub async fn answer(app: &App, proxy: String, form: &Form) -> Result<Value, ApiE
     let call = call(form)?;
     let mut record = begin(policy, proxy, &call)?;
     match judge(app, form, &call, &mut record).await {
-        Ok((verified, permit)) => mint(app, &call, &verified, &permit, record).await,
+        Ok((verified, permit)) => {
+            let token = Secret::new(form.required("subject_token")?);
+            mint(app, &call, &token, &verified, &permit, record).await
+        }
         Err(Refused { reason, error }) => {
             record.kind = Kind::Decision;
             record.decision = Some(Decision::Deny);
@@ -163,32 +166,66 @@ async fn known(app: &App, verified: &Verified) -> Result<(), Refused> {
 async fn mint(
     app: &App,
     call: &ToolCall,
+    token: &Secret,
     verified: &Verified,
     permit: &Permit,
     mut record: Record,
 ) -> Result<Value, ApiError> {
     let definition =
         app.credentials.get(&call.credential).ok_or_else(|| ApiError::unavailable("no such credential"))?;
-    let lease = Lease::new(definition, verified)?;
+    let lease = lease(definition, verified)?;
     record.decision = Some(Decision::Permit);
     record.credential = Some(audit::Credential {
         name: call.credential.clone(),
-        kind: Some("jwt".into()),
+        kind: Some(definition.kind.name().into()),
         lease: Some(lease.id.clone()),
         expires: Some(lease.expires.rfc3339()),
     });
     app.store.append(vec![record.clone()]).await.map_err(ApiError::unavailable)?;
     let scope = permit.scopes().to_string();
-    let token = credential::jwt(&app.issuer, definition, &lease, verified, &scope).map_err(ApiError::unavailable)?;
-    let minted = Record { id: clock::id()?, time: clock::now().rfc3339(), kind: Kind::Mint, ..record };
-    app.store.append(vec![minted]).await.map_err(ApiError::unavailable)?;
+    let target = credential::Call {
+        verified,
+        token,
+        server: &call.server,
+        tool: if call.tool.is_empty() { &call.method } else { &call.tool },
+        scope: &scope,
+        lease: &lease,
+        arguments: &Arguments::new(),
+        issuer: &app.issuer,
+    };
+    let minted = definition.mint(&target, &Nowhere).await.map_err(failed)?;
+    let told = Record { id: clock::id()?, time: clock::now().rfc3339(), kind: Kind::Mint, ..record };
+    app.store.append(vec![told]).await.map_err(ApiError::unavailable)?;
+    let headers = definition.headers.render(&minted.fields).map_err(failed)?;
     Ok(json!({
-        "access_token": token.reveal(),
+        "access_token": minted.fields.get("token").map(Secret::reveal).unwrap_or_default(),
         "issued_token_type": ACCESS_TOKEN,
         "token_type": "Bearer",
         "expires_in": lease.expires.since(lease.issued).as_secs(),
         "scope": scope,
         "lease_id": lease.id,
-        "headers": { "authorization": format!("Bearer {}", token.reveal()) },
+        "headers": headers,
     }))
+}
+
+struct Nowhere;
+
+impl Ledger for Nowhere {
+    async fn keep(&self, _: Secret) -> Result<(), Failure> {
+        Err(Failure::Unavailable("leases are not kept yet".into()))
+    }
+}
+
+/// A lease that begins now.
+fn lease(definition: &Definition, verified: &Verified) -> Result<Lease, ApiError> {
+    let issued = clock::now();
+    let expires = issued.plus(definition.ttl).min(verified.claims().expires);
+    Ok(Lease { id: clock::id()?, issued, expires })
+}
+
+fn failed(failure: Failure) -> ApiError {
+    match failure {
+        Failure::Refused(why) => ApiError::new(Code::AccessDenied, "the target refuses this credential").because(why),
+        Failure::Unavailable(why) => ApiError::unavailable(why),
+    }
 }

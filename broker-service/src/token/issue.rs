@@ -12,7 +12,7 @@ use crate::agents::Agent;
 use crate::app::App;
 use crate::clock;
 use crate::error::{ApiError, Code};
-use crate::issuer::AccessToken;
+use crate::issuer::{ACCESS_TOKEN, AccessToken};
 
 /// Issues a token, or refuses; either is on the record before the agent learns of it.
 pub async fn answer(app: &App, agent: &Agent, form: &Form) -> Result<Value, ApiError> {
@@ -64,17 +64,20 @@ fn sign(app: &App, agent: &Agent, grant: &Grant, record: &mut Record) -> Result<
     let id = clock::id()?;
     let (now, lifetime) = (clock::now(), agent.token_lifetime);
     let scope = grant.scopes.to_string();
-    let token = app.issuer.sign(AccessToken {
-        iss: app.issuer.url(),
-        sub: &agent.id,
-        aud: &grant.resource,
-        client_id: &agent.id,
-        scope: &scope,
-        jti: &id,
-        iat: now.seconds(),
-        exp: now.plus(lifetime).seconds(),
-        act: None,
-    });
+    let token = app.issuer.sign(
+        ACCESS_TOKEN,
+        AccessToken {
+            iss: app.issuer.url(),
+            sub: &agent.id,
+            aud: &grant.resource,
+            client_id: &agent.id,
+            scope: &scope,
+            jti: &id,
+            iat: now.seconds(),
+            exp: now.plus(lifetime).seconds(),
+            act: None,
+        },
+    );
     let token = token.map_err(ApiError::unavailable)?;
     let sha256 = hex(&digest(&token));
     record.token = Some(audit::Token { jti: Some(id), sha256 });

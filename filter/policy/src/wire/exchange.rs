@@ -249,7 +249,7 @@ fn accept(answer: Answer) -> Result<Credential, Refused> {
 }
 
 /// Whether a credential may travel in the header of that name: none that frames or routes the request.
-fn header(name: &str) -> bool {
+pub fn header(name: &str) -> bool {
     const FRAMING: &[&str] = &[
         "connection",
         "content-length",
@@ -268,7 +268,7 @@ fn header(name: &str) -> bool {
 }
 
 /// [RFC 9110 §5.5](https://www.rfc-editor.org/rfc/rfc9110#section-5.5): visible characters and inner spaces.
-fn plain(value: &str) -> bool {
+pub fn plain(value: &str) -> bool {
     !value.is_empty() && value.bytes().all(|byte| matches!(byte, 0x20..=0x7e))
 }
 

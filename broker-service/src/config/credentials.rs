@@ -1,0 +1,94 @@
+//! The credentials of the file, each by the rules of its kind.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use accredit_policy::Policy;
+use accredit_policy::config::error::Path;
+use accredit_policy::config::field::{Field, Members, entries, list, nearest};
+use accredit_policy::config::unit::Span;
+use accredit_policy::policy::Server;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Files, raw};
+use crate::credential::headers::Headers;
+use crate::credential::jwt::Jwt;
+use crate::credential::{Definition, Kind};
+
+/// How long a credential lives unless its definition says.
+const TTL: Duration = Duration::from_secs(60);
+
+impl Files {
+    pub(super) fn credentials(
+        &mut self,
+        credentials: Field<BTreeMap<String, Field<raw::Credential>>>,
+        policy: Option<&Policy>,
+        path: &Path,
+    ) -> BTreeMap<String, Definition> {
+        let map = credentials.optional(path, &mut self.report).unwrap_or_default();
+        let raw = entries(map, path, &mut self.report);
+        let named: BTreeSet<_> = raw.iter().map(|(name, _)| name.clone()).collect();
+        let rules = policy.into_iter().flat_map(Policy::servers).flat_map(Server::rules);
+        let missing = rules.filter_map(|rule| rule.credential.as_ref()).filter(|name| !named.contains(*name));
+        for name in missing.collect::<BTreeSet<_>>() {
+            self.report.add(&path.at(name), "nothing", "a definition, since a tool of the policy asks for it");
+        }
+        let read = raw.into_iter().filter_map(|(name, raw)| {
+            let definition = self.credential(raw, &path.at(&name))?;
+            Some((name, definition))
+        });
+        read.collect()
+    }
+
+    fn credential(&mut self, raw: raw::Credential, path: &Path) -> Option<Definition> {
+        let raw::Credential { kind, ttl, reuse, headers, unknown } = raw;
+        let at = path.at("kind");
+        let word = kind.required(&at, &mut self.report)?;
+        let (fields, usual, longest) = match word.as_str() {
+            "jwt" => (Jwt::FIELDS, Jwt::HEADERS, TTL),
+            _ => {
+                self.report.add(&at, format!("`{word}`"), list(KINDS));
+                return None;
+            }
+        };
+        let kind = match word.as_str() {
+            "jwt" => Jwt::check(unknown, self, path).map(Kind::Jwt),
+            _ => None,
+        };
+        let headers = Headers::check(headers, fields, usual, &path.at("headers"), &mut self.report);
+        let ttl = self.span(ttl, Duration::from_secs(1)..=longest, &path.at("ttl")).unwrap_or(TTL);
+        let reuse = self.span(reuse, Duration::from_secs(1)..=ttl, &path.at("reuse"));
+        Some(Definition { ttl, reuse, headers, kind: kind? })
+    }
+
+    /// A duration within bounds, where one is given.
+    pub fn span(&mut self, field: Field<Span>, bounds: RangeInclusive<Duration>, path: &Path) -> Option<Duration> {
+        let Span(span) = field.optional(path, &mut self.report)?;
+        if !bounds.contains(&span) {
+            let accepted = format!("`{}s` to `{}s`", bounds.start().as_secs(), bounds.end().as_secs());
+            self.report.add(path, format!("{span:?}"), accepted);
+        }
+        Some(span)
+    }
+
+    /// The members of a definition that only its kind knows, as that kind's object; others are reported.
+    pub fn own<T: for<'de> Deserialize<'de> + Default>(&mut self, members: Members, fields: &[&str], path: &Path) -> T {
+        let accepted: Vec<_> = raw::Credential::FIELDS.iter().chain(fields).copied().collect();
+        for name in members.keys().filter(|name| !fields.contains(&name.as_str())) {
+            let found = format!("unknown key `{name}`");
+            let accepted_list = format!("one of {}", list(&accepted));
+            match nearest(name, &accepted) {
+                Some(near) => {
+                    self.report.advise(&path.at(name), found, accepted_list, &format!("did you mean `{near}`?"));
+                }
+                None => self.report.add(&path.at(name), found, accepted_list),
+            }
+        }
+        T::deserialize(Value::Object(members.into_iter().collect())).unwrap_or_default()
+    }
+}
+
+/// The kinds there are.
+const KINDS: &[&str] = &["jwt"];

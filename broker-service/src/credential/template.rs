@@ -1,0 +1,106 @@
+//! Texts of a definition with places for facts, as `{agent}`.
+
+use std::fmt;
+
+/// A text with places; all of them are known when it is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template(Vec<Part>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    Place(String),
+}
+
+/// Why a text is no template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BadTemplate {
+    /// A place that nothing fills.
+    Unknown(String),
+    /// A brace without its other half.
+    Unbalanced,
+}
+
+impl fmt::Display for BadTemplate {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(name) => write!(formatter, "`{{{name}}}`"),
+            Self::Unbalanced => formatter.write_str("a brace without its other half"),
+        }
+    }
+}
+
+impl Template {
+    /// Reads a text whose places are all of `accepted`. A brace that stands for itself is written twice.
+    pub fn parse(text: &str, accepted: &[&str]) -> Result<Self, BadTemplate> {
+        let mut parts = Vec::new();
+        let mut plain = String::new();
+        let mut rest = text.chars().peekable();
+        while let Some(letter) = rest.next() {
+            match letter {
+                '{' | '}' if rest.peek() == Some(&letter) => plain.extend(rest.next()),
+                '}' => return Err(BadTemplate::Unbalanced),
+                '{' => {
+                    let mut name = String::new();
+                    loop {
+                        match rest.next().ok_or(BadTemplate::Unbalanced)? {
+                            '}' => break,
+                            letter => name.push(letter),
+                        }
+                    }
+                    if !accepted.contains(&name.as_str()) {
+                        return Err(BadTemplate::Unknown(name));
+                    }
+                    parts.push(Part::Text(std::mem::take(&mut plain)));
+                    parts.push(Part::Place(name));
+                }
+                other => plain.push(other),
+            }
+        }
+        parts.push(Part::Text(plain));
+        Ok(Self(parts.into_iter().filter(|part| *part != Part::Text(String::new())).collect()))
+    }
+
+    /// The text with every place filled; `None` where `fill` has nothing for one.
+    pub fn render<'a>(&self, fill: impl Fn(&str) -> Option<&'a str>) -> Option<String> {
+        self.0.iter().try_fold(String::new(), |text, part| match part {
+            Part::Text(plain) => Some(text + plain),
+            Part::Place(name) => Some(text + fill(name)?),
+        })
+    }
+
+    /// The names of its places.
+    pub fn places(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|part| match part {
+            Part::Text(_) => None,
+            Part::Place(name) => Some(name.as_str()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(text: &str) -> Option<String> {
+        Template::parse(text, &["agent", "tool"]).unwrap().render(|name| (name == "agent").then_some("a-7"))
+    }
+
+    #[test]
+    fn places_are_filled_and_doubled_braces_stand_for_themselves() {
+        assert_eq!(filled("x-{agent}-{agent}"), Some("x-a-7-a-7".into()));
+        assert_eq!(filled("{{agent}}"), Some("{agent}".into()));
+        assert_eq!(filled(""), Some(String::new()));
+        assert_eq!(filled("{tool}"), None);
+    }
+
+    #[test]
+    fn a_place_nobody_knows_is_refused() {
+        let bad = |text| Template::parse(text, &["agent"]).unwrap_err();
+        assert_eq!(bad("{secret}"), BadTemplate::Unknown("secret".into()));
+        assert_eq!(bad("{ agent}"), BadTemplate::Unknown(" agent".into()));
+        assert_eq!(bad("{}"), BadTemplate::Unknown(String::new()));
+        assert_eq!(bad("{agent"), BadTemplate::Unbalanced);
+        assert_eq!(bad("agent}"), BadTemplate::Unbalanced);
+    }
+}
