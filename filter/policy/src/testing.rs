@@ -51,7 +51,7 @@ pub(crate) fn proved(agent: &str, seconds: u64) -> Proved {
     claims["client_id"] = json!(agent);
     claims["exp"] = json!(NOW.plus(Duration::from_secs(seconds)).seconds());
     let claims = Claims::parse(claims.to_string().as_bytes(), issuer, NOW).unwrap();
-    Proved { issuer: ISSUER.into(), name: "corp".into(), claims, digest: [0; 32], edition: 0 }
+    Proved { issuer: ISSUER.into(), name: "corp".into(), claims, key: None, digest: [0; 32], edition: 0 }
 }
 
 /// `value` with one member set.

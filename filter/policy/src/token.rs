@@ -49,6 +49,8 @@ pub(crate) struct Proved {
     /// The issuer's name in the policy.
     pub(crate) name: String,
     pub(crate) claims: Claims,
+    /// The `kid` of the key it was proved with.
+    pub(crate) key: Option<String>,
     /// SHA-256 of the token.
     pub(crate) digest: [u8; 32],
     /// Which key set of the issuer it was proved with.
@@ -56,6 +58,11 @@ pub(crate) struct Proved {
 }
 
 impl Verified {
+    #[cfg(test)]
+    pub(crate) fn of(proved: Arc<Proved>) -> Self {
+        Self(proved)
+    }
+
     /// The issuer, as in `iss`.
     pub fn issuer(&self) -> &str {
         &self.0.issuer
@@ -69,6 +76,11 @@ impl Verified {
     /// The token's SHA-256: in hex how records name it, in base64url how proofs do.
     pub fn digest(&self) -> &[u8; 32] {
         &self.0.digest
+    }
+
+    /// The `kid` of the key that signed it, where it names one.
+    pub fn key(&self) -> Option<&str> {
+        self.0.key.as_deref()
     }
 
     /// The issuer's name in the policy.

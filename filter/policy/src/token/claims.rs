@@ -38,6 +38,8 @@ pub struct Claims {
     pub confirmation: Option<Confirmation>,
     /// Where its issuer says whether it is still good.
     pub listing: Option<Listing>,
+    /// When it was issued: `iat`.
+    pub issued: Option<Time>,
     /// When it begins: the later of `nbf` and `iat`.
     pub begins: Option<Time>,
     /// When it ends.
@@ -48,7 +50,7 @@ impl Claims {
     /// Reads the payload of a token of `issuer` whose signature holds.
     pub fn parse(payload: &[u8], issuer: &Issuer, now: Time) -> Result<Self, Refusal> {
         let claims = object(payload)?;
-        let (begins, expires) = lifetime(&claims, issuer, now)?;
+        let Lifetime { issued, begins, expires } = lifetime(&claims, issuer, now)?;
         let audiences = audiences(&claims)?;
         let granted = scopes(&claims, &issuer.scope_claim)?;
         let (agent, subject, scopes) = match &issuer.profile {
@@ -74,6 +76,7 @@ impl Claims {
             audiences,
             confirmation: Confirmation::read(&claims)?,
             listing: issuer.status.as_ref().map(|_| Listing::read(&claims)).transpose()?.flatten(),
+            issued,
             begins,
             expires,
         })
@@ -154,8 +157,14 @@ fn audiences(claims: &Map<String, Value>) -> Result<Vec<String>, Refusal> {
     read.ok_or(Refusal::new(Reason::TokenAudience, "`aud` is no string or list of strings"))
 }
 
-/// Reads `exp`, `nbf` and `iat`, and bounds the time between them; returns when the token begins and ends.
-fn lifetime(claims: &Map<String, Value>, issuer: &Issuer, now: Time) -> Result<(Option<Time>, Time), Refusal> {
+struct Lifetime {
+    issued: Option<Time>,
+    begins: Option<Time>,
+    expires: Time,
+}
+
+/// Reads `exp`, `nbf` and `iat`, and bounds the time between them.
+fn lifetime(claims: &Map<String, Value>, issuer: &Issuer, now: Time) -> Result<Lifetime, Refusal> {
     let Some(expires) = date(claims, "exp")? else {
         return Err(malformed("`exp` is missing"));
     };
@@ -164,7 +173,7 @@ fn lifetime(claims: &Map<String, Value>, issuer: &Issuer, now: Time) -> Result<(
     if expires.since(issued.unwrap_or(now)) > issuer.max_token_lifetime {
         return refuse(Reason::TokenLifetime, "the lifetime is longer than `max_token_lifetime`");
     }
-    Ok((date(claims, "nbf")?.max(issued), expires))
+    Ok(Lifetime { issued, begins: date(claims, "nbf")?.max(issued), expires })
 }
 
 /// A NumericDate; fractions are cut off, moments before 1970 refused.

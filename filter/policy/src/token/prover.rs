@@ -103,6 +103,7 @@ impl Prover {
             issuer: issuer.identifier.clone(),
             name: issuer.name.clone(),
             claims,
+            key: header.key.clone(),
             digest: digest(token),
             edition: self.keys.edition(issuer, asked.now).unwrap_or_default(),
         });
