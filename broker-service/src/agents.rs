@@ -1,104 +1,91 @@
 //! The registry of agents: who may ask for tokens, for what, and for how long.
+//!
+//! ```text
+//!  register ──▶ active ◀──▶ suspended        by an operator, when unused for too long, or past its time
+//!                  └────────────┴──────▶ retired        for good
+//! ```
 
-use std::time::Duration;
+pub mod api;
+pub mod life;
+pub mod profile;
+pub mod registry;
+pub mod secret;
 
-use accredit_policy::scope::Scopes;
-use accredit_policy::{Secret, Time};
-use sha2::{Digest as _, Sha256};
-use sqlx::{Row as _, SqlitePool, sqlite::SqliteRow};
-use subtle::ConstantTimeEq as _;
+use std::fmt;
 
-use crate::clock;
-use crate::config;
-use crate::error::ApiError;
+use accredit_policy::Time;
+use accredit_policy::revocation::Target;
+
+pub use profile::Profile;
+use secret::Digest;
 
 /// A registered agent.
 #[derive(Clone, Debug)]
 pub struct Agent {
     /// Its client identifier.
     pub id: String,
-    /// The scopes it may ask for.
-    pub scopes: Scopes,
-    /// The resources it may ask for.
-    pub resources: Vec<String>,
-    /// How long its tokens live.
-    pub token_lifetime: Duration,
-    active: bool,
-    salt: Vec<u8>,
-    digest: Vec<u8>,
+    /// What its operator says of it.
+    pub profile: Profile,
+    /// What its secret hashes to, where it has one.
+    pub secret: Option<Digest>,
+    /// Whether it may do anything at all.
+    pub status: Status,
+    /// When it was registered.
+    pub created: Time,
+    /// When it last proved who it is.
+    pub used: Option<Time>,
+}
+
+/// Whether an agent may do anything at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It may.
+    Active,
+    /// Not until it is resumed.
+    Suspended,
+    /// Never again.
+    Retired,
+}
+
+impl Status {
+    /// Its word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Retired => "retired",
+        }
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        [Self::Active, Self::Suspended, Self::Retired].into_iter().find(|status| status.name() == word)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
 }
 
 impl Agent {
-    /// Whether it may do anything at all.
-    pub fn active(&self) -> bool {
-        self.active
+    /// Whether it may do anything at `now`: it is active, and its time is not over.
+    pub fn active(&self, now: Time) -> bool {
+        self.status == Status::Active && self.overdue(now).is_none()
     }
 
-    fn knows(&self, secret: &Secret) -> bool {
-        digest(&self.salt, secret).ct_eq(&self.digest).into()
+    /// Why a rule of its own profile ends its time at `now`.
+    pub fn overdue(&self, now: Time) -> Option<&'static str> {
+        let Profile { expires_at, unused_for, .. } = &self.profile;
+        let unused = unused_for.is_some_and(|span| now.since(self.used.unwrap_or(self.created)) >= span);
+        match expires_at.is_some_and(|end| end <= now) {
+            true => Some("`expires_at` is past"),
+            false => unused.then_some("it was not used for as long as `unused_for`"),
+        }
     }
-}
 
-/// Registers the agents of the file. What it names is made so; what it does not name is left alone.
-pub async fn seed(pool: &SqlitePool, agents: &[config::Agent], now: Time) -> Result<(), ApiError> {
-    for agent in agents {
-        let salt = clock::random::<16>()?;
-        let query = sqlx::query(
-            "INSERT INTO agents (id, name, owner, purpose, status, secret_salt, secret_sha256, scopes, resources, \
-             token_lifetime, created) VALUES (?, ?, ?, ?, 'active', ?, ?, ?, ?, ?, ?) \
-             ON CONFLICT (id) DO UPDATE SET name = excluded.name, owner = excluded.owner, purpose = excluded.purpose, \
-             secret_salt = excluded.secret_salt, secret_sha256 = excluded.secret_sha256, scopes = excluded.scopes, \
-             resources = excluded.resources, token_lifetime = excluded.token_lifetime",
-        );
-        query
-            .bind(&agent.id)
-            .bind(&agent.name)
-            .bind(&agent.owner)
-            .bind(&agent.purpose)
-            .bind(salt.as_slice())
-            .bind(digest(&salt, &agent.secret))
-            .bind(agent.scopes.to_string())
-            .bind(agent.resources.join(" "))
-            .bind(i64::try_from(agent.token_lifetime.as_secs()).unwrap_or(i64::MAX))
-            .bind(now.rfc3339())
-            .execute(pool)
-            .await?;
+    /// How it is revoked as a whole.
+    pub fn target(&self, issuer: &str) -> Target {
+        Target::Agent { issuer: issuer.to_owned(), id: self.id.clone() }
     }
-    Ok(())
-}
-
-/// The agent of that identifier.
-pub async fn find(pool: &SqlitePool, id: &str) -> Result<Option<Agent>, ApiError> {
-    let row = sqlx::query("SELECT * FROM agents WHERE id = ?").bind(id).fetch_optional(pool).await?;
-    Ok(row.as_ref().map(read).transpose()?)
-}
-
-/// The agent that proves to be `id` by its secret. Unknown and wrong take the same way.
-pub async fn authenticate(pool: &SqlitePool, id: &str, secret: &Secret) -> Result<Option<Agent>, ApiError> {
-    let agent = find(pool, id).await?;
-    if agent.is_none() {
-        // As much work as for an agent there is, so that the time does not tell which identifiers exist.
-        digest(&[0; 16], secret);
-    }
-    Ok(agent.filter(|agent| agent.knows(secret)))
-}
-
-fn read(row: &SqliteRow) -> Result<Agent, sqlx::Error> {
-    let words = |text: String| text.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect();
-    let scopes = Scopes::parse(&row.try_get::<String, _>("scopes")?);
-    let lifetime = u64::try_from(row.try_get::<i64, _>("token_lifetime")?).unwrap_or_default();
-    Ok(Agent {
-        id: row.try_get("id")?,
-        scopes: scopes.unwrap_or_default(),
-        resources: words(row.try_get("resources")?),
-        token_lifetime: Duration::from_secs(lifetime),
-        active: row.try_get::<String, _>("status")? == "active",
-        salt: row.try_get("secret_salt")?,
-        digest: row.try_get("secret_sha256")?,
-    })
-}
-
-/// Secrets are long and random, so one round is enough: there is nothing to guess.
-fn digest(salt: &[u8], secret: &Secret) -> Vec<u8> {
-    Sha256::new_with_prefix(salt).chain_update(secret.reveal()).finalize().to_vec()
 }

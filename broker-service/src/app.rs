@@ -8,13 +8,14 @@ use accredit_policy::wire::session::PATH;
 use accredit_policy::{Policy, Secret};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 
+use crate::agents::life::Uses;
 use crate::credential::Definition;
 use crate::issuer::Issuer;
 use crate::sessions::{self, Rotation};
 use crate::store::Store;
-use crate::{audit, metadata, operator, token};
+use crate::{agents, audit, lease, metadata, operator, token};
 
 /// What every handler may use.
 #[derive(Clone)]
@@ -38,6 +39,10 @@ pub struct Inner {
     pub credentials: BTreeMap<String, Definition>,
     /// How long keys of sessions live.
     pub rotation: Rotation,
+    /// When agents were last used.
+    pub uses: Uses,
+    /// The name of this replica, new at each start.
+    pub replica: String,
 }
 
 impl std::ops::Deref for App {
@@ -70,6 +75,14 @@ impl App {
             .route("/token", post(token::answer).layer(small))
             .route("/v1/audit/events", post(audit::deliver).get(audit::query).layer(batch))
             .route(PATH, get(sessions::answer))
+            .route("/v1/agents", get(agents::api::list).post(agents::api::register).layer(small))
+            .route("/v1/agents/{id}", get(agents::api::one).put(agents::api::change).layer(small))
+            .route("/v1/agents/{id}/suspend", post(agents::api::suspend))
+            .route("/v1/agents/{id}/resume", post(agents::api::resume))
+            .route("/v1/agents/{id}/retire", post(agents::api::retire))
+            .route("/v1/agents/{id}/rotate-secret", post(agents::api::rotate))
+            .route("/v1/leases", get(lease::api::list))
+            .route("/v1/leases/{id}", delete(lease::api::revoke))
             .route("/healthz", get(operator::alive))
             .route("/readyz", get(operator::ready))
             .with_state(self)

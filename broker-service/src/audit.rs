@@ -24,7 +24,7 @@ pub async fn deliver(State(app): State<App>, headers: HeaderMap, body: Bytes) ->
     if records.len() > BATCH.saturating_add(1) || records.iter().any(|record| !(1..=64).contains(&record.id.len())) {
         return Err(ApiError::new(Code::InvalidRequest, "too many records, or one without an identifier"));
     }
-    app.store.append(records).await.map_err(ApiError::unavailable)?;
+    app.store.append(records).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -55,6 +55,8 @@ pub async fn query(
 ) -> Result<Json<Value>, ApiError> {
     let Query(filter) =
         filter.map_err(|error| ApiError::new(Code::InvalidRequest, "unknown or wrong filter").because(error))?;
+    // What was told before the question is in the answer.
+    app.store.ready().await?;
     let mut query = QueryBuilder::new("SELECT seq, record FROM audit WHERE seq > ");
     query.push_bind(filter.after);
     let equals = [

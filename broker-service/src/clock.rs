@@ -11,6 +11,16 @@ pub fn now() -> Time {
     Time::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
+/// A moment as the database counts: milliseconds since the epoch.
+pub fn signed(time: Time) -> i64 {
+    i64::try_from(time.millis()).unwrap_or(i64::MAX)
+}
+
+/// A moment from the database.
+pub fn unsigned(millis: i64) -> Time {
+    Time::from_millis(u64::try_from(millis).unwrap_or_default())
+}
+
 /// Bytes nobody can guess, from the operating system.
 pub fn random<const N: usize>() -> Result<[u8; N], getrandom::Error> {
     let mut bytes = [0; N];

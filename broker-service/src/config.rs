@@ -21,8 +21,10 @@ use serde_json::Value;
 
 pub use agents::Agent;
 
+use crate::agents::profile;
 use crate::credential::Definition;
 use crate::sessions::Rotation;
+use crate::store::Database;
 
 /// The shortest secret: 128 bits in hexadecimal.
 const SECRET: usize = 32;
@@ -36,6 +38,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The folder of database and signing key.
     pub data: PathBuf,
+    /// Where the database is.
+    pub database: Database,
     /// What the proxies enforce.
     pub policy: Policy,
     /// The operators' bearer token.
@@ -121,6 +125,7 @@ impl Files {
             listen,
             insecure,
             data,
+            store,
             policy: _,
             operators,
             proxies,
@@ -140,6 +145,7 @@ impl Files {
         }
         let listen = self.listen(listen, insecure);
         let data = data.required(&root.at("data"), &mut self.report).map(|data| self.folder.join(data));
+        let database = self.database(store, data.as_deref(), &root.at("store"));
         let operator = operators.required(&root.at("operators"), &mut self.report);
         let operator = operator.and_then(|raw::Operators { token_file, unknown }| {
             let at = root.at("operators");
@@ -151,7 +157,8 @@ impl Files {
         let credentials = self.credentials(credentials, policy.as_ref(), &root.at("credentials"));
         let rotation = self.rotation(session_keys, &root.at("session_keys"));
         let (issuer, listen, data, policy, operator) = (issuer?, listen?, data?, policy?, operator?);
-        Some(Config { issuer, listen, data, policy, operator, proxies, agents, credentials, rotation })
+        let database = database?;
+        Some(Config { issuer, listen, data, database, policy, operator, proxies, agents, credentials, rotation })
     }
 
     fn listen(&mut self, listen: Field<String>, insecure: Field<bool>) -> Option<SocketAddr> {
@@ -187,6 +194,22 @@ impl Files {
         read.collect()
     }
 
+    fn database(&mut self, store: Field<raw::Store>, data: Option<&Folder>, path: &Path) -> Option<Database> {
+        let raw::Store { postgres, unknown } = store.optional(path, &mut self.report).unwrap_or_default();
+        refuse_unknown(&unknown, raw::Store::FIELDS, path, &mut self.report);
+        let at = path.at("postgres");
+        let Some(raw::Postgres { url_file, unknown }) = postgres.optional(&at, &mut self.report) else {
+            return data.map(|data| Database::Sqlite(data.to_owned()));
+        };
+        refuse_unknown(&unknown, raw::Postgres::FIELDS, &at, &mut self.report);
+        let url = self.file(url_file, &at.at("url_file"))?;
+        if ["postgres://", "postgresql://"].iter().any(|scheme| url.reveal().starts_with(scheme)) {
+            return Some(Database::Postgres(url));
+        }
+        self.report.add(&at.at("url_file"), "a text that is not shown", "a URL that begins with `postgres://`");
+        None
+    }
+
     fn rotation(&mut self, field: Field<raw::SessionKeys>, path: &Path) -> Rotation {
         let raw = field.optional(path, &mut self.report).unwrap_or_default();
         let raw::SessionKeys { rotate, overlap, unknown } = raw;
@@ -204,28 +227,24 @@ impl Files {
 
     /// A short text for people, or an identifier.
     pub fn text(&mut self, field: Field<String>, path: &Path) -> Option<String> {
-        let text = field.required(path, &mut self.report)?;
-        if text.trim().is_empty() || text.len() > 512 || text.chars().any(char::is_control) {
-            self.report.add(
-                path,
-                format!("{:?}", text.chars().take(60).collect::<String>()),
-                "1 to 512 printable bytes",
-            );
-            return None;
-        }
-        Some(text)
+        profile::text(field, path, &mut self.report)
     }
 
     /// Reads the file a field names; its content is not shown, whatever is wrong with it.
-    pub fn secret(&mut self, field: Field<String>, path: &Path) -> Option<Secret> {
+    pub fn file(&mut self, field: Field<String>, path: &Path) -> Option<Secret> {
         let name = self.folder.join(field.required(path, &mut self.report)?);
-        let text = match std::fs::read_to_string(&name) {
-            Ok(text) => Secret::new(text.trim()),
+        match std::fs::read_to_string(&name) {
+            Ok(text) => Some(Secret::new(text.trim())),
             Err(error) => {
                 self.report.add(path, format!("`{}`, which cannot be read: {error}", name.display()), "a file");
-                return None;
+                None
             }
-        };
+        }
+    }
+
+    /// The same for a secret that nobody can guess.
+    pub fn secret(&mut self, field: Field<String>, path: &Path) -> Option<Secret> {
+        let text = self.file(field, path)?;
         if text.reveal().len() < SECRET {
             let hint = "make one with `openssl rand -hex 32`";
             let found = format!("a secret of {} characters", text.reveal().len());

@@ -7,12 +7,16 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::store::NotKept;
+
 /// The codes of [RFC 6749 §5.2](https://www.rfc-editor.org/rfc/rfc6749#section-5.2),
 /// [RFC 8707 §2](https://www.rfc-editor.org/rfc/rfc8707#section-2) and our own endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
     /// The caller may not do this.
     AccessDenied,
+    /// It is there already, or not in a state that allows this.
+    Conflict,
     /// The client did not prove who it is.
     InvalidClient,
     /// The bearer token is not the operator's.
@@ -23,6 +27,8 @@ pub enum Code {
     InvalidScope,
     /// The resource is not known, or not for this client.
     InvalidTarget,
+    /// There is no such thing.
+    NotFound,
     /// Nothing can be done about it by the caller but wait.
     TemporarilyUnavailable,
     /// No such grant.
@@ -33,11 +39,13 @@ impl Code {
     fn row(self) -> (&'static str, StatusCode) {
         match self {
             Self::AccessDenied => ("access_denied", StatusCode::FORBIDDEN),
+            Self::Conflict => ("conflict", StatusCode::CONFLICT),
             Self::InvalidClient => ("invalid_client", StatusCode::UNAUTHORIZED),
             Self::InvalidToken => ("invalid_token", StatusCode::UNAUTHORIZED),
             Self::InvalidRequest => ("invalid_request", StatusCode::BAD_REQUEST),
             Self::InvalidScope => ("invalid_scope", StatusCode::BAD_REQUEST),
             Self::InvalidTarget => ("invalid_target", StatusCode::BAD_REQUEST),
+            Self::NotFound => ("not_found", StatusCode::NOT_FOUND),
             Self::TemporarilyUnavailable => ("temporarily_unavailable", StatusCode::SERVICE_UNAVAILABLE),
             Self::UnsupportedGrantType => ("unsupported_grant_type", StatusCode::BAD_REQUEST),
         }
@@ -58,17 +66,24 @@ pub struct ApiError {
     pub public: &'static str,
     /// For the operator's log.
     pub internal: String,
+    /// What is wrong in detail, for operators who ask.
+    pub details: Vec<String>,
 }
 
 impl ApiError {
     /// A refusal whose text serves both.
     pub fn new(code: Code, public: &'static str) -> Self {
-        Self { code, public, internal: String::new() }
+        Self { code, public, internal: String::new(), details: Vec::new() }
     }
 
     /// The same with more for the operator.
     pub fn because(self, internal: impl Display) -> Self {
         Self { internal: internal.to_string(), ..self }
+    }
+
+    /// The same with everything that is wrong, for an operator.
+    pub fn detailed(self, details: Vec<String>) -> Self {
+        Self { details, ..self }
     }
 
     /// The store, the disk or the system did not do its part.
@@ -79,6 +94,12 @@ impl ApiError {
 
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
+        Self::unavailable(error)
+    }
+}
+
+impl From<NotKept> for ApiError {
+    fn from(error: NotKept) -> Self {
         Self::unavailable(error)
     }
 }
@@ -96,7 +117,11 @@ impl IntoResponse for ApiError {
             true => tracing::error!(error, internal = self.internal, "{}", self.public),
             false => tracing::info!(error, internal = self.internal, "{}", self.public),
         }
-        let mut response = (status, Json(json!({ "error": error, "error_description": self.public }))).into_response();
+        let mut body = json!({ "error": error, "error_description": self.public });
+        if !self.details.is_empty() {
+            body["details"] = json!(self.details);
+        }
+        let mut response = (status, Json(body)).into_response();
         let challenge = match self.code {
             Code::InvalidClient => Some((header::WWW_AUTHENTICATE, "Basic realm=\"accredit\"")),
             Code::InvalidToken => Some((header::WWW_AUTHENTICATE, "Bearer error=\"invalid_token\"")),

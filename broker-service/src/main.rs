@@ -1,5 +1,6 @@
 //! `accredit`: the broker, and the operator's command line.
 
+mod admin;
 mod agents;
 mod app;
 mod audit;
@@ -10,6 +11,7 @@ mod credential;
 mod error;
 mod foreign;
 mod issuer;
+mod lease;
 mod metadata;
 mod operator;
 mod outbound;

@@ -8,7 +8,14 @@ use crate::app::App;
 use crate::error::{ApiError, Code};
 
 /// Proof that the caller is an operator.
-pub struct Operator(());
+pub struct Operator(String);
+
+impl Operator {
+    /// Who it is, for the record.
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+}
 
 impl FromRequestParts<App> for Operator {
     type Rejection = ApiError;
@@ -20,7 +27,8 @@ impl FromRequestParts<App> for Operator {
             value.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
         let known = token.is_some_and(|(_, token)| Secret::new(token) == app.operator);
         match known {
-            true => Ok(Self(())),
+            // One token for all of them: there is no telling them apart.
+            true => Ok(Self("operator".into())),
             false => Err(ApiError::new(Code::InvalidToken, "this needs the operators' bearer token")),
         }
     }
@@ -33,6 +41,6 @@ pub async fn alive() -> StatusCode {
 
 /// `GET /readyz`: the database can be written.
 pub async fn ready(State(app): State<App>) -> Result<StatusCode, ApiError> {
-    app.store.ready().await.map_err(ApiError::unavailable)?;
+    app.store.ready().await?;
     Ok(StatusCode::OK)
 }

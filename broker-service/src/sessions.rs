@@ -16,13 +16,14 @@ use accredit_policy::wire::session::{Key, Keys};
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection, SqlitePool};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
 use zeroize::Zeroizing;
 
 use crate::app::App;
 use crate::clock;
 use crate::error::{ApiError, Code};
+use crate::store::Store;
 use crate::token::client::{Client, identify};
 
 /// How long keys live.
@@ -39,29 +40,29 @@ pub async fn answer(State(app): State<App>, headers: HeaderMap) -> Result<impl I
     let Client::Proxy(_) = identify(&app, &headers).await? else {
         return Err(ApiError::new(Code::AccessDenied, "only proxies seal sessions"));
     };
-    let keys = current(app.store.pool(), app.rotation, clock::now().seconds()).await?;
+    let keys = current(&app.store, app.rotation, clock::now().seconds()).await?;
     let body = Keys { keys, next: app.rotation.next() }.write();
     let fixed = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     Ok((fixed, body.reveal().to_owned()))
 }
 
 /// The keys there are, with a new one where it is time. Whoever asks at once gets the same.
-async fn current(pool: &SqlitePool, rotation: Rotation, now: u64) -> Result<Vec<Key>, ApiError> {
-    let keys = load(&mut *pool.acquire().await?, now).await?;
+async fn current(store: &Store, rotation: Rotation, now: u64) -> Result<Vec<Key>, ApiError> {
+    let keys = load(&mut *store.pool().acquire().await?, now).await?;
     if rotation.successor(&keys, now).is_none() {
         return Ok(keys);
     }
     // Looked at again where nobody else can write: another request can have made the key in between.
-    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+    let mut transaction = store.begin().await?;
     let mut keys = load(&mut transaction, now).await?;
     if let Some(not_before) = rotation.successor(&keys, now) {
         let secret = Zeroizing::new(clock::random::<32>()?.to_vec());
         let key = Key { secret, not_before, not_after: rotation.end(not_before) };
-        sqlx::query("DELETE FROM session_keys WHERE not_after <= ?")
+        sqlx::query("DELETE FROM session_keys WHERE not_after <= $1")
             .bind(signed(now))
             .execute(&mut *transaction)
             .await?;
-        sqlx::query("INSERT INTO session_keys (not_before, not_after, key) VALUES (?, ?, ?)")
+        sqlx::query("INSERT INTO session_keys (not_before, not_after, key) VALUES ($1, $2, $3)")
             .bind(signed(key.not_before))
             .bind(signed(key.not_after))
             .bind(key.secret.as_slice())
@@ -74,14 +75,14 @@ async fn current(pool: &SqlitePool, rotation: Rotation, now: u64) -> Result<Vec<
     Ok(keys)
 }
 
-async fn load(connection: &mut SqliteConnection, now: u64) -> Result<Vec<Key>, ApiError> {
+async fn load(connection: &mut AnyConnection, now: u64) -> Result<Vec<Key>, ApiError> {
     let query =
-        sqlx::query("SELECT key, not_before, not_after FROM session_keys WHERE not_after > ? ORDER BY not_before");
+        sqlx::query("SELECT key, not_before, not_after FROM session_keys WHERE not_after > $1 ORDER BY not_before");
     let rows = query.bind(signed(now)).fetch_all(connection).await?;
     rows.iter().map(read).collect()
 }
 
-fn read(row: &SqliteRow) -> Result<Key, ApiError> {
+fn read(row: &AnyRow) -> Result<Key, ApiError> {
     let secret = Zeroizing::new(row.try_get::<Vec<u8>, _>("key")?);
     let time = |name| row.try_get::<i64, _>(name).map(|time| u64::try_from(time).unwrap_or_default());
     Ok(Key { secret, not_before: time("not_before")?, not_after: time("not_after")? })
@@ -115,7 +116,7 @@ impl Rotation {
     }
 }
 
-/// As SQLite counts.
+/// As the database counts.
 fn signed(seconds: u64) -> i64 {
     i64::try_from(seconds).unwrap_or(i64::MAX)
 }

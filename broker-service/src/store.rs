@@ -1,148 +1,249 @@
-//! The database: one writer that commits in groups, many readers.
+//! The database: SQLite for one broker, PostgreSQL for several, by the same statements.
+//!
+//! All that has to be in one order (records, intents, revocations, the state of agents) is written under one lock, so a
+//! sequence number is only ever seen after all before it, and an intent sees every revocation that came before.
 
-use std::path::Path;
+mod audit;
+mod group;
+mod listen;
+mod once;
+mod revoked;
+
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 use std::{error, fmt};
 
+use accredit_policy::Secret;
+use accredit_policy::revocation::Revocations;
 use accredit_policy::wire::audit::Record;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection as _, SqliteConnection, SqlitePool};
-use tokio::sync::{mpsc, oneshot};
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
+use sqlx::migrate::Migrator;
+use sqlx::{Any, AnyConnection, AnyPool, Executor as _, Transaction};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
+
+pub use audit::insert;
+pub use group::{Intent, NotIntended};
+pub use revoked::Change;
 
 /// How long a caller waits for the disk before it is told that it cannot be had.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The most callers one commit serves.
-const GROUP: usize = 256;
+static MIGRATOR: Migrator = sqlx::migrate!();
 
-/// The broker's database.
+/// Where the data lies.
+#[derive(Clone, Debug)]
+pub enum Database {
+    /// In a folder of this machine.
+    Sqlite(PathBuf),
+    /// On a server, at a URL that can hold a password.
+    Postgres(Secret),
+}
+
+/// The broker's database, and the way to its writer.
 #[derive(Clone, Debug)]
 pub struct Store {
-    pool: SqlitePool,
-    writer: mpsc::Sender<Job>,
+    base: Arc<Base>,
+    writer: mpsc::Sender<group::Job>,
 }
 
+/// The database itself.
 #[derive(Debug)]
-struct Job {
-    records: Vec<Record>,
-    done: oneshot::Sender<Result<(), NotKept>>,
+pub struct Base {
+    pool: AnyPool,
+    database: Database,
+    revoked: RwLock<Revocations>,
+    /// The number of the last revocation that is known here.
+    seq: watch::Sender<i64>,
 }
 
-/// The records are not on the disk.
+impl Deref for Store {
+    type Target = Base;
+
+    fn deref(&self) -> &Base {
+        &self.base
+    }
+}
+
+/// It is not on the disk.
 #[derive(Clone, Debug)]
 pub struct NotKept(String);
 
 impl fmt::Display for NotKept {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "audit records were not kept: {}", self.0)
+        write!(formatter, "not kept: {}", self.0)
     }
 }
 
 impl error::Error for NotKept {}
 
-impl Store {
-    /// Opens the database in `folder`, which is made when there is none, and brings it up to date.
-    pub async fn open(folder: &Path) -> Result<Self, sqlx::Error> {
-        let options = SqliteConnectOptions::new()
-            .filename(folder.join("accredit.db"))
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(PATIENCE);
-        let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options.clone()).await?;
-        sqlx::migrate!().run(&pool).await?;
-        let mut connection = SqliteConnection::connect_with(&options).await?;
-        durable(&mut connection).await?;
-        let (writer, jobs) = mpsc::channel(GROUP);
-        tokio::spawn(write(connection, jobs));
-        Ok(Self { pool, writer })
+impl From<sqlx::Error> for NotKept {
+    fn from(error: sqlx::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl Database {
+    fn url(&self) -> Secret {
+        match self {
+            Self::Sqlite(folder) => Secret::new(format!("sqlite://{}?mode=rwc", encode(&folder.join("accredit.db")))),
+            Self::Postgres(url) => url.clone(),
+        }
     }
 
-    /// The connections for reading, and for writing what is not audit.
-    pub fn pool(&self) -> &SqlitePool {
-        &self.pool
+    /// What every connection says first.
+    fn greeting(&self) -> &'static str {
+        match self {
+            // In WAL mode only `FULL` survives a power cut: <https://www.sqlite.org/pragma.html#pragma_synchronous>.
+            Self::Sqlite(_) => {
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; \
+                 PRAGMA foreign_keys = ON"
+            }
+            Self::Postgres(_) => "SET synchronous_commit = on; SET statement_timeout = '5s'; SET lock_timeout = '5s'",
+        }
+    }
+
+    /// What begins a transaction that is alone.
+    fn begin(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "BEGIN IMMEDIATE",
+            Self::Postgres(_) => "BEGIN",
+        }
+    }
+}
+
+impl fmt::Display for Database {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(folder) => folder.join("accredit.db").display().fmt(formatter),
+            Self::Postgres(_) => formatter.write_str("PostgreSQL"),
+        }
+    }
+}
+
+impl Store {
+    /// Opens the database and brings it up to date.
+    pub async fn open(database: Database) -> Result<Self, sqlx::Error> {
+        install_default_drivers();
+        let url = database.url();
+        let options: AnyConnectOptions = url.reveal().parse()?;
+        let greeting = database.greeting();
+        let pool = AnyPoolOptions::new().max_connections(8).acquire_timeout(PATIENCE);
+        let pool = pool.after_connect(move |connection, _| {
+            Box::pin(async move { connection.execute(greeting).await.map(|_| ()) })
+        });
+        let pool = pool.connect_with(options).await?;
+        MIGRATOR.run(&pool).await?;
+        durable(&mut *pool.acquire().await?, &database).await?;
+        let (seq, _) = watch::channel(0);
+        let base = Arc::new(Base { pool, database, revoked: RwLock::default(), seq });
+        base.refresh().await?;
+        let (writer, jobs) = mpsc::channel(group::MOST);
+        tokio::spawn(group::write(Arc::clone(&base), jobs));
+        tokio::spawn(listen::follow(Arc::clone(&base)));
+        Ok(Self { base, writer })
     }
 
     /// Keeps the records. `Ok` means that they are on the disk, or were there already under the same `id`.
     pub async fn append(&self, records: Vec<Record>) -> Result<(), NotKept> {
         let (done, word) = oneshot::channel();
-        let job = Job { records, done };
-        let kept = async {
-            self.writer.send(job).await.map_err(|_| NotKept("the writer has stopped".into()))?;
-            word.await.map_err(|_| NotKept("the writer has stopped".into()))?
-        };
-        timeout(PATIENCE, kept).await.unwrap_or_else(|_| Err(NotKept("the disk does not answer".into())))
+        self.ask(group::Job::Records { records, done }, word).await
+    }
+
+    /// Hands the records to the writer without waiting for the disk: for what tells of something whose intent is there.
+    pub async fn post(&self, records: Vec<Record>) -> Result<(), NotKept> {
+        let (done, _) = oneshot::channel();
+        let sent = timeout(PATIENCE, self.writer.send(group::Job::Records { records, done })).await;
+        match sent {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(NotKept("the writer does not answer".into())),
+        }
+    }
+
+    /// Keeps an intent and its lease, unless what it is about is revoked. `Ok` means that both are on the disk.
+    pub async fn intend(&self, intent: Intent) -> Result<(), NotIntended> {
+        let (done, word) = oneshot::channel();
+        self.ask(group::Job::Intent { intent: Box::new(intent), done }, word).await
     }
 
     /// Whether the database can be written now.
     pub async fn ready(&self) -> Result<(), NotKept> {
         self.append(Vec::new()).await
     }
-}
 
-/// Makes sure that a commit is on the disk when it returns, whatever the build's defaults are.
-///
-/// [SQLite, PRAGMA synchronous](https://www.sqlite.org/pragma.html#pragma_synchronous): in WAL mode only `FULL` (2)
-/// survives a power cut.
-async fn durable(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut *connection).await?;
-    let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *connection).await?;
-    match (synchronous, journal.as_str()) {
-        (2 | 3, "wal") => Ok(()),
-        _ => Err(sqlx::Error::Configuration("the database does not wait for the disk".into())),
-    }
-}
-
-/// Writes what is asked for, as many callers' records in one commit as wait for one.
-async fn write(mut connection: SqliteConnection, mut jobs: mpsc::Receiver<Job>) {
-    let mut group = Vec::with_capacity(GROUP);
-    while jobs.recv_many(&mut group, GROUP).await > 0 {
-        let outcome = commit(&mut connection, &group).await.map_err(|error| NotKept(error.to_string()));
-        if let Err(error) = &outcome {
-            tracing::error!("{error}");
-        }
-        for job in group.drain(..) {
-            // A caller that no longer waits needs no word.
-            drop(job.done.send(outcome.clone()));
+    /// Lets the writer finish what it was given, and stops it.
+    pub async fn close(&self) {
+        let (done, word) = oneshot::channel();
+        if let Err(error) = self.ask::<NotKept>(group::Job::Stop { done }, word).await {
+            tracing::error!("the last records were {error}");
         }
     }
-}
 
-async fn commit(connection: &mut SqliteConnection, group: &[Job]) -> Result<(), sqlx::Error> {
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    for record in group.iter().flat_map(|job| &job.records) {
-        insert(&mut transaction, record).await?;
+    async fn ask<E: From<NotKept>>(&self, job: group::Job, word: oneshot::Receiver<Result<(), E>>) -> Result<(), E> {
+        let stopped = || E::from(NotKept("the writer has stopped".into()));
+        let kept = async {
+            self.writer.send(job).await.map_err(|_| stopped())?;
+            word.await.map_err(|_| stopped())?
+        };
+        timeout(PATIENCE, kept).await.unwrap_or_else(|_| Err(NotKept("the disk does not answer".into()).into()))
     }
-    transaction.commit().await
 }
 
-async fn insert(connection: &mut SqliteConnection, record: &Record) -> Result<(), sqlx::Error> {
-    let text = serde_json::to_string(record).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    let query = sqlx::query(
-        "INSERT INTO audit (id, time, kind, decision, reason, agent, subject, server, tool, request_id, record) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
-    );
-    query
-        .bind(&record.id)
-        .bind(&record.time)
-        .bind(word(&record.kind)?)
-        .bind(record.decision.as_ref().map(word).transpose()?)
-        .bind(&record.reason)
-        .bind(record.agent.as_ref().map(|agent| &agent.id))
-        .bind(&record.subject)
-        .bind(&record.server)
-        .bind(&record.tool)
-        .bind(&record.request_id)
-        .bind(text)
-        .execute(connection)
-        .await?;
-    Ok(())
+impl Base {
+    /// The connections for reading, and for writing what needs no order.
+    pub fn pool(&self) -> &AnyPool {
+        &self.pool
+    }
+
+    /// Where the data lies.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Begins a transaction beside which nothing else is written that has an order.
+    pub async fn begin(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
+        let mut transaction = self.pool.begin_with(self.database.begin()).await?;
+        self.lock(&mut transaction).await?;
+        Ok(transaction)
+    }
+
+    async fn lock(&self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+        match self.database {
+            Database::Sqlite(_) => Ok(()),
+            Database::Postgres(_) => {
+                // Any number will do, as long as it is the same for all replicas.
+                connection.execute("SELECT pg_advisory_xact_lock(8317987319222330741)").await.map(|_| ())
+            }
+        }
+    }
 }
 
-/// An enumeration's word, as it stands in the record.
-fn word<T: serde::Serialize>(value: &T) -> Result<String, sqlx::Error> {
-    let text = serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    Ok(text.trim_matches('"').to_owned())
+/// Makes sure that a commit is on the disk when it returns, whatever the build's or the server's defaults are.
+async fn durable(connection: &mut AnyConnection, database: &Database) -> Result<(), sqlx::Error> {
+    let sound = match database {
+        Database::Sqlite(_) => {
+            let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut *connection).await?;
+            let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *connection).await?;
+            synchronous >= 2 && journal == "wal"
+        }
+        Database::Postgres(_) => {
+            let mut word = async |name: &'static str| {
+                sqlx::query_scalar::<_, String>(name).fetch_one(&mut *connection).await.map(|word| word != "off")
+            };
+            word("SHOW fsync").await? && word("SHOW synchronous_commit").await? && word("SHOW full_page_writes").await?
+        }
+    };
+    match sound {
+        true => Ok(()),
+        false => Err(sqlx::Error::Configuration("the database does not wait for the disk".into())),
+    }
+}
+
+/// A path as part of a URL.
+fn encode(path: &std::path::Path) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
+    let text = path.to_string_lossy();
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }

@@ -12,17 +12,20 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use crate::agents::life::{self, Uses};
+use crate::agents::registry;
 use crate::app::{App, Inner};
 use crate::config::{self, Config};
 use crate::issuer::Issuer;
+use crate::lease::reap;
 use crate::store::Store;
-use crate::{agents, clock, foreign};
+use crate::{clock, foreign};
 
 /// Serves until the process is told to stop, and finishes what it has begun.
 pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let Config { issuer, listen, data, policy, operator, proxies, agents, credentials, rotation } =
+    let Config { issuer, listen, data, database, policy, operator, proxies, agents, credentials, rotation } =
         config::broker(path)?;
     DirBuilder::new()
         .recursive(true)
@@ -32,9 +35,14 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
     let issuer = Issuer::open(&issuer, &data)?;
     let policy = own(policy, &issuer)?;
     let prover = Mutex::default();
-    let store = Store::open(&data).await.map_err(|error| format!("{}: {error}", data.join("accredit.db").display()))?;
-    agents::seed(store.pool(), &agents, clock::now()).await.map_err(|error| error.internal)?;
-    let app = App::new(Inner { issuer, store, policy, prover, operator, proxies, credentials, rotation });
+    let place = database.to_string();
+    let store = Store::open(database).await.map_err(|error| format!("{place}: {error}"))?;
+    let (uses, replica) = (Uses::default(), clock::id()?);
+    let inner = Inner { issuer, store, policy, prover, operator, proxies, credentials, rotation, uses, replica };
+    let app = App::new(inner);
+    registry::reconcile(&app, &agents).await.map_err(|error| error.internal)?;
+    let _reaper = reap::follow(&app).await?;
+    let _keeper = life::follow(&app);
     let _follower = foreign::follow(&app);
     let listener = TcpListener::bind(listen).await.map_err(|error| format!("`listen`: {listen}: {error}"))?;
     tracing::info!(%listen, policy = app.policy.digest(), "ready");
@@ -44,7 +52,9 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
             tracing::debug!("no `TCP_NODELAY`: {error}");
         }
     });
+    let store = app.store.clone();
     axum::serve(listener, app.router()).with_graceful_shutdown(told_to_stop()?).await?;
+    store.close().await;
     Ok(())
 }
 

@@ -1,34 +1,22 @@
 //! The agents of the file.
 
-use std::time::Duration;
-
 use accredit_policy::config::error::Path;
-use accredit_policy::config::field::{Field, each, refuse_unknown};
-use accredit_policy::config::unit::Span;
-use accredit_policy::scope::{Scope, Scopes};
+use accredit_policy::config::field::{Field, each};
 use accredit_policy::{Policy, Secret};
 
 use super::{Files, raw};
+use crate::agents::Profile;
+use crate::agents::profile::{Method, text};
 
 /// An agent of the file.
 #[derive(Debug)]
 pub struct Agent {
     /// Its client identifier.
     pub id: String,
-    /// Its name for people.
-    pub name: String,
-    /// Who answers for it.
-    pub owner: String,
-    /// What it is for.
-    pub purpose: String,
-    /// Its secret.
-    pub secret: Secret,
-    /// The scopes it may ask for.
-    pub scopes: Scopes,
-    /// The resources it may ask for.
-    pub resources: Vec<String>,
-    /// How long its tokens live.
-    pub token_lifetime: Duration,
+    /// What the file says of it.
+    pub profile: Profile,
+    /// Its secret, where it proves who it is by one.
+    pub secret: Option<Secret>,
 }
 
 impl Files {
@@ -44,52 +32,25 @@ impl Files {
         let agents: Vec<Agent> = read.collect();
         for (index, agent) in agents.iter().enumerate() {
             if agents.iter().take(index).any(|other| other.id == agent.id) {
-                self.report.add(
-                    &path.item(index).at("id"),
-                    format!("`{}` again", agent.id),
-                    "one entry for each agent",
-                );
+                let at = path.item(index).at("id");
+                self.report.add(&at, format!("`{}` again", agent.id), "one entry for each agent");
             }
         }
         agents
     }
 
     fn agent(&mut self, raw: raw::Agent, policy: Option<&Policy>, path: &Path) -> Option<Agent> {
-        let raw::Agent { id, name, owner, purpose, secret_file, scopes, resources, token_lifetime, unknown } = raw;
-        refuse_unknown(&unknown, raw::Agent::FIELDS, path, &mut self.report);
-        let id = self.text(id, &path.at("id"));
-        let name = name.optional(&path.at("name"), &mut self.report).or_else(|| id.clone());
-        let owner = self.text(owner, &path.at("owner"));
-        let purpose = self.text(purpose, &path.at("purpose"));
-        let secret = self.secret(secret_file, &path.at("secret_file"));
-        let words = each(scopes.required(&path.at("scopes"), &mut self.report)?, &path.at("scopes"), &mut self.report);
-        let read = words.iter().map(|word| Scope::parse(word));
-        let scopes: Option<Scopes> = read.collect();
-        if scopes.is_none() {
-            self.report.add(&path.at("scopes"), "a word that is no scope", "scopes without spaces and quotes");
-        }
-        let at = path.at("resources");
-        let resources = each(resources.required(&at, &mut self.report)?, &at, &mut self.report);
-        let known = |resource: &String| {
-            policy.is_none_or(|policy| policy.servers().any(|server| server.resource.as_str() == resource))
+        let profile = Profile::check(&raw, policy, path, &mut self.report);
+        let id = text(raw.id, &path.at("id"), &mut self.report);
+        let at = path.at("secret_file");
+        let secret = match profile.as_ref().map(|profile| &profile.method) {
+            Some(Method::Secret) => Some(self.secret(raw.secret_file, &at)?),
+            Some(other) if raw.secret_file.stands() => {
+                self.report.add(&at, format!("a value beside `method: {}`", other.name()), "none");
+                None
+            }
+            _ => None,
         };
-        for (index, other) in resources.iter().enumerate().filter(|(_, resource)| !known(resource)) {
-            self.report.add(&at.item(index), format!("`{other}`"), "the `resource` of a server in the policy");
-        }
-        let lifetime = token_lifetime.optional(&path.at("token_lifetime"), &mut self.report);
-        let token_lifetime = lifetime.map_or(Duration::from_secs(600), |Span(span)| span);
-        if token_lifetime < Duration::from_secs(1) || token_lifetime > Duration::from_secs(3600) {
-            self.report.add(&path.at("token_lifetime"), "less than a second or more than an hour", "`1s` to `1h`");
-        }
-        Some(Agent {
-            id: id?,
-            name: name?,
-            owner: owner?,
-            purpose: purpose?,
-            secret: secret?,
-            scopes: scopes?,
-            resources,
-            token_lifetime,
-        })
+        Some(Agent { id: id?, profile: profile?, secret })
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use accredit_policy::config::field::Field;
 use accredit_policy::config::unit::Span;
 use accredit_policy::object;
+use serde_json::Value;
 
 type List<T> = Vec<Field<T>>;
 type Named<T> = BTreeMap<String, Field<T>>;
@@ -22,6 +23,8 @@ object! {
         pub insecure: bool,
         /// The folder of database and signing key, made when it is missing.
         pub data: String,
+        /// The database, where it is not a file in `data`.
+        pub store: Store,
         /// The policy file, the same the proxies enforce.
         pub policy: String,
         /// Who may read the audit.
@@ -34,6 +37,22 @@ object! {
         pub credentials: Named<Credential>,
         /// How long the keys live with which proxies seal MCP sessions.
         pub session_keys: SessionKeys,
+    }
+}
+
+object! {
+    /// The database, where it is not a file.
+    pub struct Store {
+        /// PostgreSQL.
+        pub postgres: Postgres,
+    }
+}
+
+object! {
+    /// A database that several brokers share.
+    pub struct Postgres {
+        /// A file that holds its URL, such as `postgres://accredit:…@db.internal/accredit`.
+        pub url_file: String,
     }
 }
 
@@ -64,14 +83,46 @@ object! {
         pub owner: String,
         /// What it is for.
         pub purpose: String,
+        /// How it proves who it is: `client_secret_basic` (default), `private_key_jwt` or `tls_client_auth`.
+        pub method: String,
         /// A file that holds its secret.
         pub secret_file: String,
+        /// Its public keys, for `private_key_jwt`.
+        pub jwks: Value,
+        /// What its certificate has to say, for `tls_client_auth`.
+        pub certificate: Certificate,
+        /// Which grants it may use: `client_credentials` (default), `token_exchange`, `jwt_bearer`.
+        pub grants: List<String>,
         /// The scopes it may ask for.
         pub scopes: List<String>,
         /// The resources it may ask for.
         pub resources: List<String>,
+        /// Its own addresses as a resource: the audiences of tokens others hand to it.
+        pub accepts: List<String>,
         /// How long its tokens live; `10m` unless given, at most `1h`.
         pub token_lifetime: Span,
+        /// Agents it may hand a task on to: names, or beginnings with `*`; nobody unless given.
+        pub may_delegate_to: List<String>,
+        /// Workflows it may start.
+        pub triggers: List<String>,
+        /// To what its tokens have to be bound: `none` (default), `dpop` or `mtls`.
+        pub bound: String,
+        /// When its time is over, such as `2027-01-31T00:00:00Z`.
+        pub expires_at: String,
+        /// After how long without use it is suspended, such as `720h`.
+        pub unused_for: Span,
+    }
+}
+
+object! {
+    /// What a certificate has to say: one of these.
+    pub struct Certificate {
+        /// A URI among its alternative names.
+        pub uri: String,
+        /// A DNS name among them.
+        pub dns: String,
+        /// Its subject, as RFC 4514 writes it.
+        pub subject: String,
     }
 }
 

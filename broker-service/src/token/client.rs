@@ -5,15 +5,16 @@ use axum::http::{HeaderMap, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::agents::{self, Agent};
+use crate::agents::{Agent, registry};
 use crate::app::App;
+use crate::clock;
 use crate::error::{ApiError, Code};
 
 /// Who asks, proved.
 #[derive(Debug)]
 pub enum Client {
     /// An agent.
-    Agent(Agent),
+    Agent(Box<Agent>),
     /// A proxy, by its client identifier.
     Proxy(String),
 }
@@ -31,9 +32,12 @@ pub async fn identify(app: &App, headers: &HeaderMap) -> Result<Client, ApiError
             Err(unknown().because("a proxy's secret is wrong"))
         };
     }
-    let agent = agents::authenticate(app.store.pool(), &id, &secret).await?.ok_or_else(unknown)?;
-    match agent.active() {
-        true => Ok(Client::Agent(agent)),
+    let agent = registry::authenticate(app.store.pool(), &id, &secret).await?.ok_or_else(unknown)?;
+    match agent.active(clock::now()) {
+        true => {
+            app.uses.note(&agent.id);
+            Ok(Client::Agent(Box::new(agent)))
+        }
         false => Err(unknown().because("the agent is not active")),
     }
 }

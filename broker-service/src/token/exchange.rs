@@ -5,20 +5,26 @@
 
 use accredit_policy::decide::{Facts, Permit, View, decide};
 use accredit_policy::policy::Server;
+use accredit_policy::scope::Scopes;
 use accredit_policy::sender::Bound;
 use accredit_policy::token::{Outcome, Verified, hex};
 use accredit_policy::wire::audit::{self, Decision, Kind, Record};
 use accredit_policy::wire::exchange::{ACCESS_TOKEN, TOOL_CALL, ToolCall};
 use accredit_policy::{Policy, Reason, Secret};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::form::Form;
-use crate::agents;
+use crate::agents::registry;
 use crate::app::App;
 use crate::clock;
-use crate::credential::{self, Arguments, Definition, Failure, Lease, Ledger};
+use crate::credential::{self, Arguments, Definition, Failure, Lease};
 use crate::error::{ApiError, Code};
 use crate::foreign;
+use crate::lease::end::{Why, end};
+use crate::lease::reap::MINT;
+use crate::lease::{Keeper, Row, Token};
+use crate::store::{Intent, NotIntended, insert};
 
 /// Mints a credential for `proxy`, or refuses.
 pub async fn answer(app: &App, proxy: String, form: &Form) -> Result<Value, ApiError> {
@@ -26,15 +32,10 @@ pub async fn answer(app: &App, proxy: String, form: &Form) -> Result<Value, ApiE
     let call = call(form)?;
     let mut record = begin(policy, proxy, &call)?;
     match judge(app, form, &call, &mut record).await {
-        Ok((verified, permit)) => {
-            let token = Secret::new(form.required("subject_token")?);
-            mint(app, &call, &token, &verified, &permit, record).await
-        }
+        Ok(asked) => mint(app, asked, record).await,
         Err(Refused { reason, error }) => {
             record.kind = Kind::Decision;
-            record.decision = Some(Decision::Deny);
-            record.reason = Some(reason.to_owned());
-            app.store.append(vec![record]).await.map_err(ApiError::unavailable)?;
+            app.store.append(vec![deny(record, reason)]).await?;
             Err(error)
         }
     }
@@ -87,7 +88,7 @@ fn begin(policy: &Policy, proxy: String, call: &ToolCall) -> Result<Record, ApiE
 }
 
 /// Proves the token and decides, as the proxy has done before.
-async fn judge(app: &App, form: &Form, call: &ToolCall, record: &mut Record) -> Result<(Verified, Permit), Refused> {
+async fn judge<'a>(app: &App, form: &Form, call: &'a ToolCall, record: &mut Record) -> Result<Asked<'a>, Refused> {
     if form.required("subject_token_type")? != ACCESS_TOKEN {
         return Err(Refused::new(Code::InvalidRequest, "the subject token is not an access token"));
     }
@@ -102,7 +103,6 @@ async fn judge(app: &App, form: &Form, call: &ToolCall, record: &mut Record) -> 
     let token = Secret::new(form.required("subject_token")?);
     let verified = prove(app, &token, server).await?;
     tell(record, &verified);
-    known(app, &verified).await?;
     // Only the proxy has seen the other end of the agent's connection.
     let bound = Bound::vouched(verified.clone());
     // Arguments and the request are known to the proxy only, which has judged what depends on them.
@@ -116,8 +116,9 @@ async fn judge(app: &App, form: &Form, call: &ToolCall, record: &mut Record) -> 
     }
     let same =
         permit.credential() == Some(call.credential.as_str()) && form.required("scope")? == permit.scopes().to_string();
+    known(app, &verified, permit.scopes()).await?;
     match same {
-        true => Ok((verified, permit)),
+        true => Ok(Asked { call, token, verified, permit }),
         false => Err(Refused::new(Code::AccessDenied, "the proxy asks for more than the policy gives")),
     }
 }
@@ -150,70 +151,175 @@ fn tell(record: &mut Record, verified: &Verified) {
     record.scopes = Some(audit::Scopes { required: Vec::new(), held });
 }
 
-/// An agent of our own has to be registered and active now, whatever its token says.
-async fn known(app: &App, verified: &Verified) -> Result<(), Refused> {
+/// An agent of our own has to be registered and active now, whatever its token says; and it gets nothing for a scope it
+/// may no longer ask for.
+async fn known(app: &App, verified: &Verified, needed: &Scopes) -> Result<(), Refused> {
     if verified.issuer() != app.issuer.url() {
         return Ok(());
     }
-    let agent = agents::find(app.store.pool(), &verified.claims().agent).await?;
-    match agent.is_some_and(|agent| agent.active()) {
+    let agent = registry::find(app.store.pool(), &verified.claims().agent).await?;
+    let Some(agent) = agent.filter(|agent| agent.active(clock::now())) else {
+        return Err(Refused::new(Code::AccessDenied, "the agent is not registered or not active"));
+    };
+    app.uses.note(&agent.id);
+    match agent.profile.scopes.cover(needed) {
         true => Ok(()),
-        false => Err(Refused::new(Code::AccessDenied, "the agent is not registered or not active")),
+        false => Err(Refused::new(Code::AccessDenied, "the agent may no longer ask for this scope")),
     }
 }
 
 /// Writes the intent, waits for the disk, mints.
-async fn mint(
-    app: &App,
-    call: &ToolCall,
-    token: &Secret,
-    verified: &Verified,
-    permit: &Permit,
-    mut record: Record,
-) -> Result<Value, ApiError> {
+async fn mint(app: &App, asked: Asked<'_>, record: Record) -> Result<Value, ApiError> {
+    let Asked { call, permit, verified, .. } = &asked;
     let definition =
         app.credentials.get(&call.credential).ok_or_else(|| ApiError::unavailable("no such credential"))?;
     let lease = lease(definition, verified)?;
-    record.decision = Some(Decision::Permit);
-    record.credential = Some(audit::Credential {
-        name: call.credential.clone(),
-        kind: Some(definition.kind.name().into()),
-        lease: Some(lease.id.clone()),
-        expires: Some(lease.expires.rfc3339()),
-    });
-    app.store.append(vec![record.clone()]).await.map_err(ApiError::unavailable)?;
     let scope = permit.scopes().to_string();
+    let record = intent(record, call, definition, &lease);
+    intend(app, &asked, definition, &lease, &scope, &record).await?;
+    let tool = asked.tool();
     let target = credential::Call {
         verified,
-        token,
+        token: &asked.token,
         server: &call.server,
-        tool: if call.tool.is_empty() { &call.method } else { &call.tool },
+        tool,
         scope: &scope,
         lease: &lease,
         arguments: &Arguments::new(),
         issuer: &app.issuer,
     };
-    let minted = definition.mint(&target, &Nowhere).await.map_err(failed)?;
+    let keeper = Keeper { app, lease: &lease.id };
+    let minted = timeout(MINT, definition.mint(&target, &keeper)).await;
+    let minted = minted.unwrap_or_else(|_| Err(Failure::Unavailable("it takes too long".into())));
+    let made = minted.and_then(|minted| {
+        let headers = definition.headers.render(&minted.fields)?;
+        Ok((minted, headers))
+    });
     let told = Record { id: clock::id()?, time: clock::now().rfc3339(), kind: Kind::Mint, ..record };
-    app.store.append(vec![told]).await.map_err(ApiError::unavailable)?;
-    let headers = definition.headers.render(&minted.fields).map_err(failed)?;
-    Ok(json!({
-        "access_token": minted.fields.get("token").map(Secret::reveal).unwrap_or_default(),
+    let (minted, headers) = match made {
+        Ok(made) => made,
+        Err(failure) => return Err(fail(app, &lease, told, failure).await),
+    };
+    hand_out(app, definition, &lease, told).await?;
+    let expires = minted.expires.map_or(lease.expires, |expires| expires.min(lease.expires));
+    let reuse = definition.reuse.map(|span| span.min(expires.since(lease.issued)).as_secs());
+    let token = minted.fields.get("token");
+    let mut answer = json!({
+        "access_token": token.map(Secret::reveal).unwrap_or_default(),
         "issued_token_type": ACCESS_TOKEN,
-        "token_type": "Bearer",
-        "expires_in": lease.expires.since(lease.issued).as_secs(),
+        "token_type": if token.is_some() { "Bearer" } else { "N_A" },
+        "expires_in": expires.since(lease.issued).as_secs(),
         "scope": scope,
         "lease_id": lease.id,
         "headers": headers,
-    }))
+    });
+    if let Some(reuse) = reuse.filter(|reuse| *reuse > 0) {
+        answer["reuse"] = json!(reuse);
+    }
+    Ok(answer)
 }
 
-struct Nowhere;
+/// What was asked for, judged.
+struct Asked<'a> {
+    call: &'a ToolCall,
+    token: Secret,
+    verified: Verified,
+    permit: Permit,
+}
 
-impl Ledger for Nowhere {
-    async fn keep(&self, _: Secret) -> Result<(), Failure> {
-        Err(Failure::Unavailable("leases are not kept yet".into()))
+impl Asked<'_> {
+    /// The tool, or the method where it is about nothing else.
+    fn tool(&self) -> &str {
+        if self.call.tool.is_empty() { &self.call.method } else { &self.call.tool }
     }
+}
+
+fn intent(record: Record, call: &ToolCall, definition: &Definition, lease: &Lease) -> Record {
+    let credential = audit::Credential {
+        name: call.credential.clone(),
+        kind: Some(definition.kind.name().into()),
+        lease: Some(lease.id.clone()),
+        expires: Some(lease.expires.rfc3339()),
+    };
+    Record { decision: Some(Decision::Permit), credential: Some(credential), ..record }
+}
+
+/// Keeps intent and lease; a revocation that came before them refuses.
+async fn intend(
+    app: &App,
+    asked: &Asked<'_>,
+    definition: &Definition,
+    lease: &Lease,
+    scope: &str,
+    record: &Record,
+) -> Result<(), ApiError> {
+    let Asked { call, verified, .. } = asked;
+    let outlives = definition.kind.outlives();
+    let row = Row {
+        id: lease.id.clone(),
+        credential: call.credential.clone(),
+        kind: definition.kind.name().to_owned(),
+        issuer: verified.issuer().to_owned(),
+        agent: verified.claims().agent.clone(),
+        subject: verified.claims().subject.clone(),
+        token: if outlives { Token::of(verified) } else { Token::default() },
+        server: call.server.clone(),
+        tool: asked.tool().to_owned(),
+        scope: scope.to_owned(),
+        issued: lease.issued,
+        expires: lease.expires,
+        outlives,
+    };
+    let intent = Intent {
+        record: record.clone(),
+        lease: row,
+        verified: verified.clone(),
+        server: call.server.clone(),
+        tool: asked.tool().to_owned(),
+    };
+    match app.store.intend(intent).await {
+        Ok(()) => Ok(()),
+        Err(NotIntended::NotKept(error)) => Err(error.into()),
+        Err(NotIntended::Revoked) => {
+            let refused = Record { credential: None, ..record.clone() };
+            app.store.append(vec![deny(refused, Reason::Revoked.name())]).await?;
+            Err(ApiError::new(Code::AccessDenied, "the token, its agent or what it calls is revoked"))
+        }
+    }
+}
+
+/// Makes the lease live, and says so, before anybody gets to know the credential.
+async fn hand_out(app: &App, definition: &Definition, lease: &Lease, told: Record) -> Result<(), ApiError> {
+    if !definition.kind.outlives() {
+        return Ok(app.store.post(vec![told]).await?);
+    }
+    let mut transaction = app.store.begin().await?;
+    let query = sqlx::query("UPDATE leases SET state = 'live' WHERE id = $1 AND state = 'open' AND claimed = 0");
+    let done = query.bind(&lease.id).execute(&mut *transaction).await?;
+    if done.rows_affected() == 0 {
+        return Err(ApiError::unavailable("the lease has ended while its credential was made"));
+    }
+    insert(&mut transaction, &[&told]).await?;
+    Ok(transaction.commit().await?)
+}
+
+/// Ends what was begun, and says so.
+async fn fail(app: &App, lease: &Lease, told: Record, failure: Failure) -> ApiError {
+    let error = match failure {
+        Failure::Refused(why) => ApiError::new(Code::AccessDenied, "the target refuses this credential").because(why),
+        Failure::Unavailable(why) => ApiError::unavailable(why),
+    };
+    if let Err(lost) = app.store.append(vec![deny(told, error.code.name())]).await {
+        tracing::error!("a mint that failed was {lost}");
+    }
+    let (app, lease) = (app.clone(), lease.id.clone());
+    // The caller need not wait for a target that may not answer; what fails here is tried again.
+    tokio::spawn(async move { drop(end(&app, &lease, Why::Orphaned).await) });
+    error
+}
+
+fn deny(record: Record, reason: &str) -> Record {
+    Record { decision: Some(Decision::Deny), reason: Some(reason.to_owned()), ..record }
 }
 
 /// A lease that begins now.
@@ -221,11 +327,4 @@ fn lease(definition: &Definition, verified: &Verified) -> Result<Lease, ApiError
     let issued = clock::now();
     let expires = issued.plus(definition.ttl).min(verified.claims().expires);
     Ok(Lease { id: clock::id()?, issued, expires })
-}
-
-fn failed(failure: Failure) -> ApiError {
-    match failure {
-        Failure::Refused(why) => ApiError::new(Code::AccessDenied, "the target refuses this credential").because(why),
-        Failure::Unavailable(why) => ApiError::unavailable(why),
-    }
 }

@@ -32,7 +32,7 @@ pub async fn answer(app: &App, agent: &Agent, form: &Form) -> Result<Value, ApiE
     };
     record.decision = Some(if outcome.is_ok() { Decision::Permit } else { Decision::Deny });
     record.reason = outcome.as_ref().err().map(|error| error.code.name().to_owned());
-    app.store.append(vec![record]).await.map_err(ApiError::unavailable)?;
+    app.store.append(vec![record]).await?;
     outcome
 }
 
@@ -45,14 +45,14 @@ struct Grant {
 /// The policy of issuance: the intersection of asked and allowed, or a refusal.
 fn grant(agent: &Agent, form: &Form) -> Result<Grant, ApiError> {
     // [RFC 8707 §2](https://www.rfc-editor.org/rfc/rfc8707#section-2)
-    let resource = match (form.optional("resource")?, agent.resources.as_slice()) {
+    let resource = match (form.optional("resource")?, agent.profile.resources.as_slice()) {
         (Some(resource), allowed) if allowed.iter().any(|one| one == resource) => resource,
         (None, [only]) => only,
         _ => return Err(ApiError::new(Code::InvalidTarget, "no resource, or none this client may use")),
     };
     let scopes = match form.optional("scope")? {
-        Some(asked) => Scopes::parse(asked).unwrap_or_default().intersect(&agent.scopes),
-        None => agent.scopes.clone(),
+        Some(asked) => Scopes::parse(asked).unwrap_or_default().intersect(&agent.profile.scopes),
+        None => agent.profile.scopes.clone(),
     };
     match scopes.is_empty() {
         true => Err(ApiError::new(Code::InvalidScope, "none of the scopes is allowed for this client")),
@@ -62,7 +62,7 @@ fn grant(agent: &Agent, form: &Form) -> Result<Grant, ApiError> {
 
 fn sign(app: &App, agent: &Agent, grant: &Grant, record: &mut Record) -> Result<Value, ApiError> {
     let id = clock::id()?;
-    let (now, lifetime) = (clock::now(), agent.token_lifetime);
+    let (now, lifetime) = (clock::now(), agent.profile.token_lifetime);
     let scope = grant.scopes.to_string();
     let token = app.issuer.sign(
         ACCESS_TOKEN,

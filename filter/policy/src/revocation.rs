@@ -142,8 +142,12 @@ impl Revocations {
 
     /// Whether the token is revoked, wherever it is used.
     pub fn token(&self, verified: &Verified) -> bool {
-        let issued = verified.claims().issued;
-        !self.0.is_empty() && targets(verified).any(|target| self.hits(&target, issued))
+        !self.0.is_empty() && self.any(targets(verified), verified.claims().issued)
+    }
+
+    /// Whether a token is revoked of which [`targets`] and the time of issue are known.
+    pub fn any(&self, mut targets: impl Iterator<Item = Target>, issued: Option<Time>) -> bool {
+        targets.any(|target| self.hits(&target, issued))
     }
 
     /// Whether `target` is revoked as a whole.
@@ -161,7 +165,7 @@ impl Revocations {
 }
 
 /// All that a token can be revoked by.
-fn targets(verified: &Verified) -> impl Iterator<Item = Target> {
+pub fn targets(verified: &Verified) -> impl Iterator<Item = Target> {
     let claims = verified.claims();
     let issuer = verified.issuer().to_owned();
     let (id, subject) = (claims.agent.clone(), claims.subject.clone());

@@ -82,6 +82,9 @@ pub struct Record {
     /// The version of the policy that decided: its digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
+    /// What was done to the broker itself; only in an `admin`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin: Option<Admin>,
     /// How many records before this one were lost; only in a `gap`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<u64>,
@@ -102,6 +105,12 @@ pub enum Kind {
     Outcome,
     /// A token was issued to an agent, or refused.
     Issue,
+    /// A credential has ended: expired, revoked, or never handed out.
+    End,
+    /// Something was taken back, or given again.
+    Revocation,
+    /// An operator, or a rule of the registry, changed something.
+    Admin,
     /// Records were lost.
     Gap,
 }
@@ -124,6 +133,21 @@ pub struct Agent {
     pub issuer: String,
     /// Its name there.
     pub id: String,
+}
+
+/// What was done to the broker itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    /// Who did it.
+    pub by: String,
+    /// What, as `agent.suspend`.
+    pub action: String,
+    /// To which.
+    pub target: String,
+    /// Why, in their words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// With which token.

@@ -1,0 +1,141 @@
+//! Leases: every credential that was asked for, from before it is minted until nothing of it is left.
+//!
+//! ```text
+//!  intent ──▶ open ──▶ live ──▶ ended        by expiry, revocation or an operator
+//!               └───────────────▲            a crash, a failure or a slow target before it was handed out
+//! ```
+
+pub mod api;
+pub mod end;
+pub mod reap;
+
+use accredit_policy::revocation::{self, Target};
+use accredit_policy::token::Verified;
+use accredit_policy::{Secret, Time};
+use serde::{Deserialize, Serialize};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, QueryBuilder, Row as _};
+
+use crate::app::App;
+use crate::clock;
+use crate::credential::{Failure, Ledger};
+
+/// A lease as it is kept.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Its identifier, a UUIDv7.
+    pub id: String,
+    /// The credential's name in the policy.
+    pub credential: String,
+    /// How it is made.
+    pub kind: String,
+    /// Who names the agent.
+    pub issuer: String,
+    /// Whose call it is for.
+    pub agent: String,
+    /// For whom the agent acts.
+    pub subject: String,
+    /// What can revoke the token it was minted for.
+    pub token: Token,
+    /// The server's name in the policy.
+    pub server: String,
+    /// The tool's.
+    pub tool: String,
+    /// What it is good for.
+    pub scope: String,
+    /// From when.
+    pub issued: Time,
+    /// Until when.
+    pub expires: Time,
+    /// Whether something lives on at the target that has to be ended.
+    pub outlives: bool,
+}
+
+/// What can revoke a token.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Token {
+    /// Each of them.
+    pub targets: Vec<Target>,
+    /// When it was issued, in seconds.
+    pub issued: Option<u64>,
+}
+
+impl Token {
+    /// Of a token that was proved.
+    pub fn of(verified: &Verified) -> Self {
+        let issued = verified.claims().issued.map(Time::seconds);
+        Self { targets: revocation::targets(verified).collect(), issued }
+    }
+}
+
+/// How many rows one statement writes: few enough for every database's bound on parameters.
+const ROWS: usize = 64;
+
+/// Writes new leases. One that nothing has to end is live at once, since its credential is gone with a crash.
+pub async fn insert(connection: &mut AnyConnection, leases: &[&Row]) -> Result<(), sqlx::Error> {
+    for leases in leases.chunks(ROWS) {
+        let rows: Vec<_> = leases.iter().map(|row| text(row).map(|token| (row, token))).collect::<Result<_, _>>()?;
+        let mut query = QueryBuilder::new(
+            "INSERT INTO leases (id, credential, kind, issuer, agent, subject, token, server, tool, scope, issued, \
+             expires, state, outlives, claimed, failures) ",
+        );
+        query.push_values(rows, |mut values, (row, token)| {
+            values.push_bind(&row.id).push_bind(&row.credential).push_bind(&row.kind);
+            values.push_bind(&row.issuer).push_bind(&row.agent).push_bind(&row.subject).push_bind(token);
+            values.push_bind(&row.server).push_bind(&row.tool).push_bind(&row.scope);
+            values.push_bind(clock::signed(row.issued)).push_bind(clock::signed(row.expires));
+            values.push_bind(if row.outlives { "open" } else { "live" }).push_bind(i64::from(row.outlives));
+            values.push_bind(0_i64).push_bind(0_i64);
+        });
+        query.build().execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+fn text(row: &Row) -> Result<String, sqlx::Error> {
+    // Nothing asks what revokes a credential that cannot be ended.
+    match row.outlives {
+        true => serde_json::to_string(&row.token).map_err(|error| sqlx::Error::Encode(error.into())),
+        false => Ok("{}".into()),
+    }
+}
+
+fn read(row: &AnyRow) -> Result<Row, sqlx::Error> {
+    let token: String = row.try_get("token")?;
+    Ok(Row {
+        id: row.try_get("id")?,
+        credential: row.try_get("credential")?,
+        kind: row.try_get("kind")?,
+        issuer: row.try_get("issuer")?,
+        agent: row.try_get("agent")?,
+        subject: row.try_get("subject")?,
+        token: serde_json::from_str(&token).unwrap_or_default(),
+        server: row.try_get("server")?,
+        tool: row.try_get("tool")?,
+        scope: row.try_get("scope")?,
+        issued: clock::unsigned(row.try_get("issued")?),
+        expires: clock::unsigned(row.try_get("expires")?),
+        outlives: row.try_get::<i64, _>("outlives")? != 0,
+    })
+}
+
+/// Keeps what ends a credential with its lease.
+pub struct Keeper<'a> {
+    /// Whose store it is.
+    pub app: &'a App,
+    /// The lease.
+    pub lease: &'a str,
+}
+
+impl Ledger for Keeper<'_> {
+    async fn keep(&self, handle: Secret) -> Result<(), Failure> {
+        let failed = |error: sqlx::Error| Failure::Unavailable(format!("the lease was not kept: {error}"));
+        let query = sqlx::query("UPDATE leases SET handle = $1 WHERE id = $2 AND state = 'open'");
+        let query = query.bind(handle.reveal().as_bytes().to_vec()).bind(self.lease);
+        let done = query.execute(self.app.store.pool()).await.map_err(failed)?;
+        match done.rows_affected() {
+            1 => Ok(()),
+            _ => Err(Failure::Unavailable("the lease has ended before its credential was made".into())),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Ends what has to end: leases whose time is over, that were revoked, or that nobody was handed.
+
+use std::time::Duration;
+
+use accredit_policy::Time;
+use sqlx::Row as _;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::Token;
+use super::end::{Why, end};
+use crate::app::App;
+use crate::clock;
+use crate::store::Database;
+
+/// How long a mint may take; an open lease that is older is nobody's.
+pub const MINT: Duration = Duration::from_secs(20);
+
+/// How many leases are ended at the same time.
+const BESIDE: usize = 16;
+
+/// How long an ended lease can still be looked up.
+const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Ends what a crash has left, then what comes due, for as long as the process runs.
+pub async fn follow(app: &App) -> Result<JoinHandle<()>, sqlx::Error> {
+    // With one broker, whatever is open at its start was left by a crash; with several, another may be at it.
+    let since = match app.store.database() {
+        Database::Sqlite(_) => clock::now(),
+        Database::Postgres(_) => before(MINT),
+    };
+    let orphans = open(app, since).await?;
+    if !orphans.is_empty() {
+        tracing::warn!(leases = orphans.len(), "ending leases that were never handed out");
+    }
+    let app = app.clone();
+    Ok(tokio::spawn(async move {
+        ends(&app, orphans, Why::Orphaned).await;
+        let mut revocations = app.store.revocations();
+        let mut seconds = interval(Duration::from_secs(1));
+        seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let revoked = tokio::select! {
+                _ = seconds.tick() => false,
+                changed = revocations.changed() => changed.is_ok(),
+            };
+            if let Err(error) = round(&app, revoked).await {
+                tracing::error!("leases cannot be read: {error}");
+            }
+        }
+    }))
+}
+
+async fn round(app: &App, revoked: bool) -> Result<(), sqlx::Error> {
+    if revoked {
+        ends(app, hit(app).await?, Why::Revoked).await;
+    }
+    ends(app, open(app, before(MINT.saturating_mul(2))).await?, Why::Orphaned).await;
+    ends(app, due(app).await?, Why::Expired).await;
+    lapse(app).await
+}
+
+fn before(span: Duration) -> Time {
+    let now = clock::now();
+    Time::from_millis(now.millis().saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
+}
+
+/// Open leases that began before `since`.
+async fn open(app: &App, since: Time) -> Result<Vec<String>, sqlx::Error> {
+    let query = sqlx::query_scalar(
+        "SELECT id FROM leases WHERE state = 'open' AND issued < $1 AND claimed <= $2 ORDER BY issued LIMIT 1000",
+    );
+    query.bind(clock::signed(since)).bind(clock::signed(clock::now())).fetch_all(app.store.pool()).await
+}
+
+/// Live leases whose time is over.
+async fn due(app: &App) -> Result<Vec<String>, sqlx::Error> {
+    let now = clock::signed(clock::now());
+    let query = sqlx::query_scalar(
+        "SELECT id FROM leases WHERE state = 'live' AND outlives = 1 AND expires <= $1 AND claimed <= $1 \
+         ORDER BY expires LIMIT 1000",
+    );
+    query.bind(now).fetch_all(app.store.pool()).await
+}
+
+/// Live leases of what is revoked.
+async fn hit(app: &App) -> Result<Vec<String>, sqlx::Error> {
+    let query = sqlx::query("SELECT id, token, server, tool FROM leases WHERE state <> 'ended' AND outlives = 1");
+    let rows = query.fetch_all(app.store.pool()).await?;
+    let mut hits = Vec::new();
+    for row in rows {
+        let token: String = row.try_get("token")?;
+        let Token { targets, issued } = serde_json::from_str(&token).unwrap_or_default();
+        let call = super::api::targets(row.try_get("server")?, row.try_get("tool")?);
+        let all = targets.into_iter().chain(call);
+        if app.store.revoked(|revoked| revoked.any(all, issued.map(Time::from_seconds))) {
+            hits.push(row.try_get("id")?);
+        }
+    }
+    Ok(hits)
+}
+
+/// Marks what ends by itself, and forgets what ended long ago.
+async fn lapse(app: &App) -> Result<(), sqlx::Error> {
+    let now = clock::now();
+    let over = "UPDATE leases SET state = 'ended', ended = expires, reason = 'expired' \
+                WHERE state = 'live' AND outlives = 0 AND expires <= $1";
+    sqlx::query(over).bind(clock::signed(now)).execute(app.store.pool()).await?;
+    let forgotten = "DELETE FROM leases WHERE state = 'ended' AND ended < $1";
+    sqlx::query(forgotten).bind(clock::signed(before(KEPT))).execute(app.store.pool()).await?;
+    Ok(())
+}
+
+/// Ends several, a few at a time. What fails is tried again later.
+async fn ends(app: &App, leases: Vec<String>, why: Why) {
+    let mut under_way = JoinSet::new();
+    for lease in leases {
+        if under_way.len() >= BESIDE {
+            under_way.join_next().await;
+        }
+        let app = app.clone();
+        under_way.spawn(async move {
+            // It is on the log already.
+            drop(end(&app, &lease, why).await);
+        });
+    }
+    under_way.join_all().await;
+}

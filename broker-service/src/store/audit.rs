@@ -1,0 +1,64 @@
+//! Records as rows.
+
+use accredit_policy::wire::audit::Record;
+use sqlx::{AnyConnection, QueryBuilder};
+
+/// How many rows one statement writes: few enough for every database's bound on parameters.
+const ROWS: usize = 64;
+
+/// Appends `records` in their order, under the lock of [`super::Store::begin`]; those whose `id` is there already are
+/// left out.
+pub async fn insert(connection: &mut AnyConnection, records: &[&Record]) -> Result<(), sqlx::Error> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    let last: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(seq), 0) FROM audit").fetch_one(&mut *connection).await?;
+    let mut numbered = records.iter().zip(last.saturating_add(1)..);
+    loop {
+        let rows: Vec<_> = numbered.by_ref().take(ROWS).map(|(record, seq)| row(record, seq)).collect();
+        let rows: Vec<Row<'_>> = rows.into_iter().collect::<Result<_, _>>()?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut query = QueryBuilder::new(
+            "INSERT INTO audit (seq, id, time, kind, decision, reason, agent, subject, server, tool, request_id, record) ",
+        );
+        query.push_values(rows, |mut values, row| {
+            let Row { seq, record, kind, decision, text } = row;
+            let agent = record.agent.as_ref().map(|agent| agent.id.as_str());
+            values.push_bind(seq).push_bind(plain(Some(&record.id))).push_bind(plain(Some(&record.time)));
+            values.push_bind(kind).push_bind(decision).push_bind(plain(record.reason.as_deref()));
+            values.push_bind(plain(agent)).push_bind(plain(record.subject.as_deref()));
+            values.push_bind(plain(record.server.as_deref())).push_bind(plain(record.tool.as_deref()));
+            values.push_bind(plain(record.request_id.as_deref())).push_bind(text);
+        });
+        query.push(" ON CONFLICT (id) DO NOTHING");
+        query.build().execute(&mut *connection).await?;
+    }
+}
+
+/// A text as a column takes it. PostgreSQL takes no NUL, and one in a name that a caller made up must not cost the others
+/// their records; in the record itself it is escaped.
+fn plain(text: Option<&str>) -> Option<String> {
+    text.map(|text| text.replace('\0', "\u{fffd}"))
+}
+
+struct Row<'a> {
+    seq: i64,
+    record: &'a Record,
+    kind: String,
+    decision: Option<String>,
+    text: String,
+}
+
+fn row<'a>(record: &'a Record, seq: i64) -> Result<Row<'a>, sqlx::Error> {
+    let text = serde_json::to_string(record).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let decision = record.decision.as_ref().map(word).transpose()?;
+    Ok(Row { seq, record, kind: word(&record.kind)?, decision, text })
+}
+
+/// An enumeration's word, as it stands in the record.
+fn word<T: serde::Serialize>(value: &T) -> Result<String, sqlx::Error> {
+    let text = serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    Ok(text.trim_matches('"').to_owned())
+}

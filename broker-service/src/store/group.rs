@@ -1,0 +1,140 @@
+//! The writer: as many callers' records and intents in one commit as wait for one.
+
+use std::sync::Arc;
+
+use accredit_policy::token::Verified;
+use accredit_policy::wire::audit::Record;
+use sqlx::AnyConnection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Base, NotKept, audit};
+use crate::lease::{self, Row};
+
+/// The most callers one commit serves.
+pub(super) const MOST: usize = 256;
+
+/// What a caller wants written.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// Records.
+    Records { records: Vec<Record>, done: oneshot::Sender<Result<(), NotKept>> },
+    /// An intent and its lease.
+    Intent { intent: Box<Intent>, done: oneshot::Sender<Result<(), NotIntended>> },
+    /// Nothing more.
+    Stop { done: oneshot::Sender<Result<(), NotKept>> },
+}
+
+/// A credential that is about to be minted.
+#[derive(Debug)]
+pub struct Intent {
+    /// Tells of it.
+    pub record: Record,
+    /// Keeps it.
+    pub lease: Row,
+    /// The agent's token.
+    pub verified: Verified,
+    /// The server's name in the policy.
+    pub server: String,
+    /// The tool's.
+    pub tool: String,
+}
+
+/// Why nothing may be minted.
+#[derive(Clone, Debug)]
+pub enum NotIntended {
+    /// Token, agent, tool or server are revoked.
+    Revoked,
+    /// The intent is not on the disk.
+    NotKept(NotKept),
+}
+
+impl From<NotKept> for NotIntended {
+    fn from(error: NotKept) -> Self {
+        Self::NotKept(error)
+    }
+}
+
+/// Writes what is asked for until it is told to stop.
+pub(super) async fn write(base: Arc<Base>, mut jobs: mpsc::Receiver<Job>) {
+    let mut group = Vec::with_capacity(MOST);
+    while jobs.recv_many(&mut group, MOST).await > 0 {
+        if group.iter().any(|job| matches!(job, Job::Stop { .. })) {
+            // What is under way is written, what comes later is refused.
+            jobs.close();
+        }
+        match commit(&base, &group).await {
+            Ok(revoked) => group.drain(..).zip(revoked).for_each(|(job, revoked)| job.done(revoked)),
+            Err(error) => {
+                let error = NotKept::from(error);
+                tracing::error!("audit records were {error}");
+                group.drain(..).for_each(|job| job.failed(&error));
+            }
+        }
+    }
+}
+
+/// Writes the group; says of each job whether it was left out because of a revocation.
+async fn commit(base: &Base, group: &[Job]) -> Result<Vec<bool>, sqlx::Error> {
+    let mut transaction = base.begin().await?;
+    let intends = group.iter().any(|job| matches!(job, Job::Intent { .. }));
+    if intends {
+        // Under the lock: what was revoked before this moment is known, what comes later finds the lease.
+        base.catch_up(&mut transaction).await?;
+    }
+    let revoked: Vec<bool> = group.iter().map(|job| job.revoked(base)).collect();
+    let kept = || group.iter().zip(&revoked).filter(|(_, revoked)| !**revoked).map(|(job, _)| job);
+    let records: Vec<&Record> = kept().flat_map(Job::records).collect();
+    audit::insert(&mut transaction, &records).await?;
+    let leases: Vec<&Row> = kept().filter_map(Job::lease).collect();
+    insert(&mut transaction, &leases).await?;
+    transaction.commit().await?;
+    Ok(revoked)
+}
+
+async fn insert(connection: &mut AnyConnection, leases: &[&Row]) -> Result<(), sqlx::Error> {
+    match leases.is_empty() {
+        true => Ok(()),
+        false => lease::insert(connection, leases).await,
+    }
+}
+
+impl Job {
+    fn records(&self) -> &[Record] {
+        match self {
+            Self::Records { records, .. } => records,
+            Self::Stop { .. } => &[],
+            Self::Intent { intent, .. } => std::slice::from_ref(&intent.record),
+        }
+    }
+
+    fn lease(&self) -> Option<&Row> {
+        match self {
+            Self::Records { .. } | Self::Stop { .. } => None,
+            Self::Intent { intent, .. } => Some(&intent.lease),
+        }
+    }
+
+    fn revoked(&self, base: &Base) -> bool {
+        match self {
+            Self::Records { .. } | Self::Stop { .. } => false,
+            Self::Intent { intent, .. } => {
+                base.revoked(|revoked| revoked.hit(&intent.verified, &intent.server, Some(&intent.tool)))
+            }
+        }
+    }
+
+    /// A caller that no longer waits needs no word.
+    fn done(self, revoked: bool) {
+        match self {
+            Self::Records { done, .. } | Self::Stop { done } => drop(done.send(Ok(()))),
+            Self::Intent { done, .. } => drop(done.send(if revoked { Err(NotIntended::Revoked) } else { Ok(()) })),
+        }
+    }
+
+    fn failed(self, error: &NotKept) {
+        match self {
+            Self::Records { done, .. } | Self::Stop { done } => drop(done.send(Err(error.clone()))),
+            Self::Intent { done, .. } => drop(done.send(Err(error.clone().into()))),
+        }
+    }
+}
