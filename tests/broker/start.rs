@@ -44,7 +44,7 @@ async fn every_mistake_in_the_configuration_is_named_at_once() {
         config["agents"][0]["owner"] = json!("");
         config["agents"][0]["resources"] = json!(["https://nowhere.example.test"]);
         config["operators"]["token_file"] = json!("missing");
-        config["credentials"] = json!({ "other": { "kind": "aws", "audience": "x", "ttl": "1h" } });
+        config["credentials"] = json!({ "other": { "kind": "ftp", "audience": "x", "ttl": "1h" } });
     })
     .await;
     for expected in [
@@ -54,8 +54,8 @@ async fn every_mistake_in_the_configuration_is_named_at_once() {
         "`agents[0].owner`: found \"\"",
         "`agents[0].resources[0]`: found `https://nowhere.example.test`, accepted is the `resource` of a server",
         "`operators.token_file`: found `",
-        "`credentials.other.kind`: found `aws`, accepted is `jwt`",
-        "`credentials.other.ttl`: found less than a second or more than a minute",
+        "`credentials.other.kind`: found `ftp`, accepted is ",
+        "`credentials.other.ttl`: found `3600s`, accepted is `1s` to `60s`",
         "`credentials.crm-api`: found nothing, accepted is a definition",
     ] {
         assert!(log.contains(expected), "{expected}\n{log}");

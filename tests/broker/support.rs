@@ -119,8 +119,14 @@ impl Desk {
         self.ask("gateway", &form).await
     }
 
-    /// The audit, as operators see it.
+    /// The audit but for administrative acts, as operators see it.
     pub async fn records(&self, query: &str) -> Vec<Value> {
+        let records = self.all_records(query).await;
+        records.into_iter().filter(|record| record["kind"] != "admin").collect()
+    }
+
+    /// The audit, as operators see it.
+    pub async fn all_records(&self, query: &str) -> Vec<Value> {
         let request = self.http.get(self.url(&format!("/v1/audit/events?{query}"))).bearer_auth(SECRET);
         let answer = Answer::of(request.send().await.expect("the broker answers")).await;
         assert_eq!(answer.status, 200, "{answer:?}");

@@ -45,22 +45,24 @@ impl Files {
     fn credential(&mut self, raw: raw::Credential, path: &Path) -> Option<Definition> {
         let raw::Credential { kind, ttl, reuse, headers, unknown } = raw;
         let at = path.at("kind");
-        let word = kind.required(&at, &mut self.report)?;
+        let word = kind.required(&at, &mut self.report).unwrap_or_default();
         let (fields, usual, longest) = match word.as_str() {
             "jwt" => (Jwt::FIELDS, Jwt::HEADERS, TTL),
-            _ => {
-                self.report.add(&at, format!("`{word}`"), list(KINDS));
-                return None;
-            }
+            _ => (&[] as &[&str], &[] as &[(&str, &str)], TTL),
         };
         let kind = match word.as_str() {
+            "" => None,
             "jwt" => Jwt::check(unknown, self, path).map(Kind::Jwt),
-            _ => None,
+            _ => {
+                self.report.add(&at, format!("`{word}`"), list(KINDS));
+                None
+            }
         };
-        let headers = Headers::check(headers, fields, usual, &path.at("headers"), &mut self.report);
         let ttl = self.span(ttl, Duration::from_secs(1)..=longest, &path.at("ttl")).unwrap_or(TTL);
         let reuse = self.span(reuse, Duration::from_secs(1)..=ttl, &path.at("reuse"));
-        Some(Definition { ttl, reuse, headers, kind: kind? })
+        let kind = kind?;
+        let headers = Headers::check(headers, fields, usual, &path.at("headers"), &mut self.report);
+        Some(Definition { ttl, reuse, headers, kind })
     }
 
     /// A duration within bounds, where one is given.
@@ -68,7 +70,7 @@ impl Files {
         let Span(span) = field.optional(path, &mut self.report)?;
         if !bounds.contains(&span) {
             let accepted = format!("`{}s` to `{}s`", bounds.start().as_secs(), bounds.end().as_secs());
-            self.report.add(path, format!("{span:?}"), accepted);
+            self.report.add(path, format!("`{span:?}`"), accepted);
         }
         Some(span)
     }
