@@ -1,5 +1,7 @@
 //! The decision: may this token make this call?
 
+use std::collections::BTreeMap;
+
 use accredit_condition::{Condition, Scene, Variable, Verdict};
 use serde_json::Value;
 
@@ -18,7 +20,12 @@ use crate::token;
 pub struct Permit {
     scopes: Scopes,
     credential: Option<String>,
+    passes: Vec<String>,
+    passed: Passed,
 }
+
+/// Arguments of a call that the credential is narrowed by: texts and lists of texts, by name.
+pub type Passed = BTreeMap<String, Vec<String>>;
 
 impl Permit {
     /// The scopes the call needed.
@@ -29,6 +36,16 @@ impl Permit {
     /// The credential to mint for it.
     pub fn credential(&self) -> Option<&str> {
         self.credential.as_deref()
+    }
+
+    /// Whether the rule lets the broker see the argument `name`.
+    pub fn passes(&self, name: &str) -> bool {
+        self.passes.iter().any(|one| one == name)
+    }
+
+    /// The arguments the credential is narrowed by, as far as the call is there.
+    pub fn passed(&self) -> &Passed {
+        &self.passed
     }
 }
 
@@ -122,8 +139,10 @@ impl Judge<'_> {
     fn grant(&self, rule: &Rule, call: &Call<'_>) -> Result<Permit, Denial> {
         let object = call.target.object();
         let judged = self.covered(&rule.scopes, object).and_then(|()| self.condition(rule, call));
-        judged.map_err(|denial| Denial { tool: object.map(str::to_owned), mode: rule.mode, ..denial })?;
-        Ok(Permit { scopes: rule.scopes.clone(), credential: rule.credential.clone() })
+        let judged = judged.and_then(|()| self.passed(rule, call));
+        let passed = judged.map_err(|denial| Denial { tool: object.map(str::to_owned), mode: rule.mode, ..denial })?;
+        let (credential, passes) = (rule.credential.clone(), rule.passes.clone());
+        Ok(Permit { scopes: rule.scopes.clone(), credential, passes, passed })
     }
 
     /// Several resources and tasks at once take the scopes of all.
@@ -136,7 +155,7 @@ impl Judge<'_> {
         rules.iter().for_each(|rule| scopes.extend(&rule.scopes));
         self.covered(&scopes, None)?;
         rules.iter().try_for_each(|rule| self.condition(rule, call))?;
-        Ok(Permit { scopes, credential: None })
+        Ok(Permit { scopes, ..Permit::default() })
     }
 
     fn covered(&self, needed: &Scopes, name: Option<&str>) -> Result<(), Denial> {
@@ -161,6 +180,23 @@ impl Judge<'_> {
             Verdict::Open if !whole => Ok(()),
             Verdict::Open | Verdict::Fails => Err(Denial::new(Reason::ConditionFalse, "`when` does not hold")),
         }
+    }
+
+    /// The arguments that narrow the rule's credential.
+    fn passed(&self, rule: &Rule, call: &Call<'_>) -> Result<Passed, Denial> {
+        // Where they are not known they were judged before, or there are none.
+        if rule.passes.is_empty() || !matches!(self.facts.view, View::Whole(_)) || !self.facts.tasks.is_empty() {
+            return Ok(Passed::new());
+        }
+        let args = arguments(call)?;
+        let names: Vec<_> = rule.passes.iter().map(String::as_str).collect();
+        let wrong = |note| Denial::new(Reason::ConditionError, note);
+        if blurred(&args, &names) {
+            return Err(wrong("an argument's name is nearly one the credential is narrowed by"));
+        }
+        let given = names.iter().filter_map(|name| Some(((*name).to_owned(), args.get(name)?)));
+        let read = given.map(|(name, value)| Some((name, texts(value)?)));
+        read.collect::<Option<_>>().ok_or_else(|| wrong("an argument the credential is narrowed by is no short text"))
     }
 
     /// Whether some call could be permitted by `rule`.
@@ -189,6 +225,13 @@ impl Judge<'_> {
 /// What conditions see of the arguments.
 fn arguments(call: &Call<'_>) -> Result<Value, Denial> {
     call.arguments.value().map_err(|Flaw { reason, note, .. }| Denial::new(reason, note))
+}
+
+/// One short text or a few.
+fn texts(value: &Value) -> Option<Vec<String>> {
+    let items = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    let text = |item: &Value| item.as_str().filter(|text| text.len() <= 256).map(str::to_owned);
+    if items.len() > 16 { None } else { items.iter().map(text).collect() }
 }
 
 /// Whether some name in the arguments is nearly one of `fields`: a server that matches names without case would read it,

@@ -38,6 +38,7 @@ pub mod policy;
 pub mod replay;
 pub mod reply;
 pub mod resource;
+pub mod reuse;
 pub mod revocation;
 pub mod rules;
 pub mod scope;

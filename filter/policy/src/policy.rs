@@ -341,6 +341,8 @@ pub struct Rule {
     pub scopes: Scopes,
     /// The credential minted for the call.
     pub credential: Option<String>,
+    /// The arguments it is narrowed by.
+    pub passes: Vec<String>,
     /// What has to hold besides.
     pub condition: Option<Condition>,
     /// Whether it is enforced.

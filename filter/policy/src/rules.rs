@@ -73,7 +73,10 @@ mod tests {
     fn rules(keys: &[&str]) -> Rules {
         let rule = |key: &&str| {
             let scopes = Scopes::parse(&format!("rule:{key}")).unwrap();
-            ((*key).to_owned(), Rule { scopes, credential: None, condition: None, mode: Mode::Enforce })
+            (
+                (*key).to_owned(),
+                Rule { scopes, credential: None, passes: Vec::new(), condition: None, mode: Mode::Enforce },
+            )
         };
         Rules::new(keys.iter().map(rule))
     }

@@ -36,6 +36,7 @@ use crate::metadata;
 use crate::origin::{self, Origin};
 use crate::policy::{Policy, Server};
 use crate::reply::Reply;
+use crate::reuse::Like;
 use crate::secret::Secret;
 use crate::sender::{Bound, Pending, Scheme};
 use crate::time::Time;
@@ -60,6 +61,8 @@ pub struct Stream {
     origin: Option<Origin>,
     shade: Option<Shade>,
     session: Session,
+    /// When the last input came.
+    now: Time,
 }
 
 #[derive(Debug, Default)]
@@ -161,6 +164,7 @@ impl Stream {
 
     /// Takes in what happened and says what to do about it.
     pub fn handle(&mut self, input: Input<'_>, gate: &mut Gate, now: Time) -> Vec<Effect> {
+        self.now = now;
         let state = std::mem::take(&mut self.state);
         let live = matches!(state, State::Showing(_, Shape::Live(_)));
         let step = match (state, input) {
@@ -176,7 +180,7 @@ impl Stream {
             (State::Early(ahead), Input::Body(body)) => self.follow(*ahead, body, gate),
             (State::Recalling(recall), Input::Recalled(buckets)) => self.recalled(*recall, &buckets, gate, now),
             (State::Minting(held, permit, era, onward), Input::Minted(response)) => {
-                self.mint(held, permit, (era, onward), &response, now)
+                self.mint(held, permit, (era, onward), &response, gate)
             }
             (State::Forwarded(onward), Input::Answered { headers, last }) => {
                 self.answered(onward, &headers, last, gate, now)
@@ -283,7 +287,7 @@ impl Stream {
             return Ok(self.forward(
                 held,
                 permit,
-                (call.era, Onward { credential: false, viewer, starter }),
+                (call.era, Onward { credential: None, viewer, starter }),
                 Vec::new(),
             ));
         };
@@ -295,14 +299,21 @@ impl Stream {
             method: call.method.clone().into_owned(),
             tool: call.target.object().or(held.tasks.first().map(String::as_str)).unwrap_or_default().to_owned(),
             credential: credential.to_owned(),
+            arguments: permit.passed().clone(),
             arguments_digest: call.digest().map(|digest| format!("sha-256:{digest}")),
             request_id: self.story.record().request_id.clone(),
             traceparent: held.request.trace().map(|(parent, _)| parent),
         };
-        let form = exchange::form(&held.token, server.resource.as_str(), &permit.scopes().to_string(), &ask);
+        let scope = permit.scopes().to_string();
+        let like = Like::new(bound.verified(), &scope, &ask);
+        let onward = Onward { credential: Some(like), viewer, starter };
+        if let Some(credential) = gate.reuse.find(&like, self.now) {
+            self.story.leased(&credential, self.now);
+            return Ok(self.forward(held, permit, (call.era, onward), credential.headers));
+        }
+        let form = exchange::form(&held.token, server.resource.as_str(), &scope, &ask);
         let post = gate.post("/token", "application/x-www-form-urlencoded", form);
         self.story.id(call.id);
-        let onward = Onward { credential: true, viewer, starter };
         Ok((State::Minting(held, permit, call.era, onward), vec![Effect::Post(post)]))
     }
 
@@ -312,11 +323,14 @@ impl Stream {
         permit: Permit,
         (era, onward): (Era, Onward),
         response: &Response<'_>,
-        now: Time,
+        gate: &mut Gate,
     ) -> Step {
         match exchange::read(response) {
             Ok(credential) => {
-                self.story.leased(&credential, now);
+                if let Some(like) = onward.credential {
+                    gate.reuse.keep(like, &credential, self.now);
+                }
+                self.story.leased(&credential, self.now);
                 Ok(self.forward(held, permit, (era, onward), credential.headers))
             }
             Err(why) => {

@@ -129,6 +129,10 @@ fn audit(raw: raw::Audit, path: &Path, report: &mut Report) -> Audit {
 fn headed(server: &Server, path: &Path, report: &mut Report) {
     let hint = "set `body: hold`, on a host that can hold headers";
     match server.protocol {
+        Protocol::Mcp if server.rules().any(|rule| !rule.passes.is_empty()) => {
+            let found = "`credential_arguments` with `body: early_headers`";
+            report.advise(path, found, "credentials that no argument narrows", hint);
+        }
         Protocol::Mcp => {}
         Protocol::Agent => {
             let found = "`a2a` with `body: early_headers`";

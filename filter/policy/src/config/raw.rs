@@ -206,6 +206,8 @@ object! {
         pub scopes: List<String>,
         /// The credential the broker mints for the call, by its name there.
         pub credential: String,
+        /// Arguments of the call the broker gets to see, to narrow the credential by.
+        pub credential_arguments: List<String>,
         /// What has to hold besides, in CEL over `args`, `token`, `agent`, `subject`, `chain` and `request`.
         pub when: String,
         /// Whether calls this rule denies are refused (`enforce`) or told and let through (`shadow`).

@@ -10,6 +10,7 @@ use crate::headers::{Headers, Sole};
 use crate::mcp::Era;
 use crate::origin::Origin;
 use crate::policy::{Mode, Protocol, Server};
+use crate::reuse::Like;
 use crate::secret::Secret;
 use crate::sender::Bound;
 use crate::session::HEADER;
@@ -21,8 +22,8 @@ const KEEP: u64 = 60_000;
 /// What is left to do when the answer to a permitted request comes.
 #[derive(Debug, Default)]
 pub(super) struct Onward {
-    /// Whether the request carries a credential of ours.
-    pub(super) credential: bool,
+    /// The credential of ours the request carries, by what calls like it have in common.
+    pub(super) credential: Option<Like>,
     /// For whom the answer is narrowed, if it lists something.
     pub(super) viewer: Option<Box<Viewer>>,
     /// Who is to own the task the answer may tell of.
@@ -89,14 +90,17 @@ impl Stream {
         mut onward: Onward,
         headers: &Headers,
         last: bool,
-        gate: &Gate,
+        gate: &mut Gate,
         now: Time,
     ) -> Step {
         let status = headers.text(":status").and_then(|status| status.parse().ok()).unwrap_or_default();
         self.story.answered(status);
+        if let (401 | 403, Some(like)) = (status, &onward.credential) {
+            gate.reuse.forget(like);
+        }
         match status {
             401 => return self.refuse(Denial::new(Reason::UpstreamRefused, "the upstream answered 401"), None),
-            403 if onward.credential => {
+            403 if onward.credential.is_some() => {
                 return self.refuse(Denial::new(Reason::UpstreamRefused, "the upstream answered 403"), None);
             }
             _ => {}

@@ -5,6 +5,7 @@ use crate::fetch::{Answer, Document, Fetch};
 use crate::nonce::Nonce;
 use crate::outbox::Outbox;
 use crate::policy::Policy;
+use crate::reuse::Reuse;
 use crate::secret::Secret;
 use crate::session::Sessions;
 use crate::time::Time;
@@ -23,6 +24,8 @@ pub struct Gate {
     pub nonce: Nonce,
     /// The keys of sessions.
     pub sessions: Sessions,
+    /// Credentials that may be used again.
+    pub reuse: Reuse,
     /// Records on their way.
     pub outbox: Outbox,
     /// The proxy's secret at the broker; empty where its cluster authenticates.
@@ -41,7 +44,7 @@ impl Gate {
         proxy: Proxy,
     ) -> Self {
         let outbox = Outbox::new(policy.audit);
-        Self { policy, prover, nonce, sessions, outbox, secret, proxy }
+        Self { policy, prover, nonce, sessions, reuse: Reuse::default(), outbox, secret, proxy }
     }
 
     /// Whether some document has to be fetched.

@@ -37,6 +37,12 @@ impl Ride {
         Self { stream: Stream::default(), gate: gate() }
     }
 
+    fn of(policy: &serde_json::Value) -> Self {
+        let mut gate = gate();
+        gate.policy = crate::config::parse(policy.to_string().as_bytes()).unwrap();
+        Self { stream: Stream::default(), gate }
+    }
+
     fn feed(&mut self, input: Input<'_>) -> Vec<Effect> {
         self.stream.handle(input, &mut self.gate, NOW)
     }
@@ -125,6 +131,65 @@ fn a_credential_is_minted_before_the_request_moves() {
     assert_eq!(record["credential"]["lease"], "lease-1");
     assert_eq!((&record["upstream"]["status"], &record["upstream"]["bytes"]), (&json!(200), &json!(9)));
     assert!(!record.to_string().contains("minted"));
+}
+
+/// A ride up to the broker's answer to `body`; what went to the broker.
+fn asked(ride: &mut Ride, body: &str) -> Option<String> {
+    ride.stream = Stream::default();
+    let mut grown = claims();
+    grown["scope"] = json!("crm:read crm:write");
+    ride.open(headers_with("POST", &format!("Bearer {}", token(&grown)), &[]), false);
+    ride.feed(Input::Grown { size: body.len(), last: true });
+    match &ride.feed(Input::Body(Some(body.as_bytes())))[..] {
+        [Effect::Post(post)] => Some(post.body.reveal().to_owned()),
+        effects => forwarded(effects).map(|_| None).unwrap(),
+    }
+}
+
+fn minted(ride: &mut Ride, reuse: u64) {
+    let answer = json!({
+        "access_token": "t", "issued_token_type": "x", "token_type": "Bearer", "expires_in": 60, "scope": "s",
+        "lease_id": "lease-1", "headers": { "x-api-key": "minted" }, "reuse": reuse,
+    });
+    let answer = answer.to_string();
+    let response = Response { status: Some(200), content_type: Some("application/json"), body: answer.as_bytes() };
+    forwarded(&ride.feed(Input::Minted(response))).unwrap();
+}
+
+#[test]
+fn a_credential_is_used_again_where_the_broker_says_so_until_the_upstream_refuses_it() {
+    let mut ride = Ride::new();
+    assert!(asked(&mut ride, UPDATE).is_some());
+    minted(&mut ride, 0);
+    assert!(asked(&mut ride, UPDATE).is_some(), "the broker has not said so");
+    minted(&mut ride, 30);
+    assert!(asked(&mut ride, UPDATE).is_none());
+    ride.feed(answered(403));
+    assert!(asked(&mut ride, UPDATE).is_some(), "the upstream has refused it");
+}
+
+#[test]
+fn only_arguments_the_rule_names_go_to_the_broker() {
+    let mut policy = crate::testing::policy_json();
+    policy["servers"]["crm"]["tools"]["crm_update"]["credential_arguments"] = json!(["id"]);
+    let mut ride = Ride::of(&policy);
+    let body = |arguments: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":"u","method":"tools/call","params":{{"name":"crm_update","arguments":{arguments}}}}}"#
+        )
+    };
+    let form = asked(&mut ride, &body(r#"{"id":"1001","secret":"s3cret"}"#)).unwrap();
+    assert!(form.contains("1001") && !form.contains("s3cret"), "{form}");
+    for bad in [r#"{"id":{"a":1}}"#, r#"{"Id":"1","id":"2"}"#, &format!(r#"{{"id":"{}"}}"#, "x".repeat(257))] {
+        let mut ride = Ride::of(&policy);
+        let mut grown = claims();
+        grown["scope"] = json!("crm:read crm:write");
+        ride.open(headers_with("POST", &format!("Bearer {}", token(&grown)), &[]), false);
+        let bad = body(bad);
+        ride.feed(Input::Grown { size: bad.len(), last: true });
+        let effects = ride.feed(Input::Body(Some(bad.as_bytes())));
+        assert_eq!(reply(&effects).1["error"]["data"]["reason"], "condition_error", "{bad}");
+    }
 }
 
 #[test]

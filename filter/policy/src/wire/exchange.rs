@@ -46,6 +46,9 @@ pub struct ToolCall {
     /// `sha-256:` and the arguments' digest in lower-case hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arguments_digest: Option<String>,
+    /// The arguments the rule lets the broker see, to narrow the credential by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub arguments: BTreeMap<String, Vec<String>>,
     /// The proxy's `x-request-id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
@@ -162,6 +165,9 @@ pub struct Answer {
     pub lease_id: String,
     /// What to set on the upstream request.
     pub headers: BTreeMap<String, String>,
+    /// For how many seconds it may be used again, for calls that differ in nothing the broker looks at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reuse: Option<u64>,
 }
 
 /// What the filter keeps of an answer.
@@ -173,6 +179,8 @@ pub struct Credential {
     pub lease: String,
     /// Seconds it lives.
     pub lifetime: u64,
+    /// Seconds it may be used again.
+    pub reuse: u64,
 }
 
 /// Why there is no credential.
@@ -235,7 +243,7 @@ pub fn read(response: &Response<'_>) -> Result<Credential, Refused> {
 }
 
 fn accept(answer: Answer) -> Result<Credential, Refused> {
-    let Answer { lease_id, headers, expires_in, .. } = answer;
+    let Answer { lease_id, headers, expires_in, reuse, .. } = answer;
     let named = |text: &str| (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
     if headers.is_empty() || !named(&lease_id) {
         return Err(Refused::Failed("the broker's answer names no header or no lease"));
@@ -245,7 +253,7 @@ fn accept(answer: Answer) -> Result<Credential, Refused> {
         false => Err(Refused::Failed("the broker's answer sets a header no credential may set")),
     };
     let headers = headers.into_iter().map(settable).collect::<Result<_, _>>()?;
-    Ok(Credential { headers, lease: lease_id, lifetime: expires_in })
+    Ok(Credential { headers, lease: lease_id, lifetime: expires_in, reuse: reuse.unwrap_or_default().min(expires_in) })
 }
 
 /// Whether a credential may travel in the header of that name: none that frames or routes the request.

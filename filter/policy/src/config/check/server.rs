@@ -215,7 +215,7 @@ fn methods(map: Field<BTreeMap<String, Field<raw::Rule>>>, path: &Path, report: 
 }
 
 fn rule(raw: raw::Rule, path: &Path, report: &mut Report) -> Option<Rule> {
-    let raw::Rule { r#match, scopes, credential, when, mode, arguments, unknown } = raw;
+    let raw::Rule { r#match, scopes, credential, credential_arguments, when, mode, arguments, unknown } = raw;
     refuse_unknown(&unknown, raw::Rule::FIELDS, path, report);
     let at = path.at("scopes");
     let scopes = super::scopes(scopes.required(&at, report)?, &at, report);
@@ -223,6 +223,7 @@ fn rule(raw: raw::Rule, path: &Path, report: &mut Report) -> Option<Rule> {
         Field::Missing => None,
         given => Some(text(given, &path.at("credential"), report)?),
     };
+    let passes = passes(credential_arguments, credential.as_deref(), &path.at("credential_arguments"), report);
     // What a tool of `http` matches was taken out before.
     if r#match.stands() {
         report.add(&path.at("match"), "a `match`", "nothing: only tools of `http` servers have one");
@@ -233,7 +234,20 @@ fn rule(raw: raw::Rule, path: &Path, report: &mut Report) -> Option<Rule> {
         Some(text) => Some(condition(&text, schema.as_ref(), &path.at("when"), report)?),
     };
     let mode = self::mode(mode, &path.at("mode"), report);
-    Some(Rule { scopes, credential, condition, mode })
+    Some(Rule { scopes, credential, passes, condition, mode })
+}
+
+/// Names of arguments the broker gets to see, which is none of them unless a rule says so.
+fn passes(field: Field<Vec<Field<String>>>, credential: Option<&str>, path: &Path, report: &mut Report) -> Vec<String> {
+    if field.stands() && credential.is_none() {
+        report.add(path, "a list beside no `credential`", "it only where a credential is minted");
+    }
+    let names = each(field.optional(path, report).unwrap_or_default(), path, report);
+    let sound = |name: &String| (1..=64).contains(&name.len()) && !name.chars().any(char::is_control);
+    if names.len() > 8 || !names.iter().all(sound) {
+        report.add(path, "more than 8 names, or one that is none", "up to 8 names of arguments");
+    }
+    names
 }
 
 /// Whether some condition asks how a call came in.
