@@ -18,7 +18,7 @@ use super::form::Form;
 use crate::agents::registry;
 use crate::app::App;
 use crate::clock;
-use crate::credential::{self, Arguments, Definition, Failure, Lease};
+use crate::credential::{self, Definition, Failure, Lease};
 use crate::error::{ApiError, Code};
 use crate::foreign;
 use crate::lease::end::{Why, end};
@@ -114,13 +114,20 @@ async fn judge<'a>(app: &App, form: &Form, call: &'a ToolCall, record: &mut Reco
     if let Some(scopes) = &mut record.scopes {
         scopes.required = permit.scopes().iter().map(str::to_owned).collect();
     }
-    let same =
-        permit.credential() == Some(call.credential.as_str()) && form.required("scope")? == permit.scopes().to_string();
+    let bounded = call.arguments.iter().all(|(name, values)| permit.passes(name) && short(values));
+    let same = bounded
+        && permit.credential() == Some(call.credential.as_str())
+        && form.required("scope")? == permit.scopes().to_string();
     known(app, &verified, permit.scopes()).await?;
     match same {
         true => Ok(Asked { call, token, verified, permit }),
         false => Err(Refused::new(Code::AccessDenied, "the proxy asks for more than the policy gives")),
     }
+}
+
+/// What an argument may be, as the filter passes it on.
+fn short(values: &[String]) -> bool {
+    values.len() <= 16 && values.iter().all(|value| value.len() <= 256)
 }
 
 async fn prove(app: &App, token: &Secret, server: &Server) -> Result<Verified, Refused> {
@@ -185,7 +192,7 @@ async fn mint(app: &App, asked: Asked<'_>, record: Record) -> Result<Value, ApiE
         tool,
         scope: &scope,
         lease: &lease,
-        arguments: &Arguments::new(),
+        arguments: &call.arguments,
         issuer: &app.issuer,
     };
     let keeper = Keeper { app, lease: &lease.id };
