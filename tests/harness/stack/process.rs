@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ pub struct Process {
     name: &'static str,
     child: Child,
     dir: PathBuf,
+    end: Signal,
     detached: bool,
 }
 
@@ -36,12 +38,26 @@ impl Process {
     /// # Panics
     /// When it does not start.
     pub fn spawn(name: &'static str, command: &mut Command, dir: &Path) -> Self {
+        Self::spawn_by(name, command, dir, Signal::TERM, Command::spawn)
+    }
+
+    /// The same with another way to make the child, and another signal that asks it to end.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub(crate) fn spawn_by(
+        name: &'static str,
+        command: &mut Command,
+        dir: &Path,
+        end: Signal,
+        spawn: impl FnOnce(&mut Command) -> io::Result<Child>,
+    ) -> Self {
         let log = File::options().create(true).append(true).open(dir.join(format!("{name}.log")));
         let log = log.unwrap_or_else(|error| panic!("no log in {}: {error}", dir.display()));
         let err = log.try_clone().expect("a file handle can be doubled");
-        let child = command.current_dir(dir).stdin(Stdio::null()).stdout(log).stderr(err).spawn();
+        let child = spawn(command.current_dir(dir).stdin(Stdio::null()).stdout(log).stderr(err));
         let child = child.unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
-        Self { name, child, dir: dir.to_owned(), detached: false }
+        Self { name, child, dir: dir.to_owned(), end, detached: false }
     }
 
     /// Waits until `url` answers 200.
@@ -51,19 +67,28 @@ impl Process {
     ///
     /// # Panics
     /// When no HTTP client can be built.
-    pub async fn ready(mut self, url: &str) -> Result<Self, Failure> {
+    pub async fn ready(self, url: &str) -> Result<Self, Failure> {
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2));
         let http = http.build().expect("a plain HTTP client builds");
+        let answers = async || http.get(url).send().await.is_ok_and(|answer| answer.status() == 200);
+        self.ready_when(&format!("{url} did not answer 200"), answers).await
+    }
+
+    /// Waits until `ready`; `unready` is what to say when that takes too long.
+    ///
+    /// # Errors
+    /// Its log, when it ends or does not get ready.
+    pub(crate) async fn ready_when(mut self, unready: &str, ready: impl AsyncFn() -> bool) -> Result<Self, Failure> {
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("a child can be asked") {
                 return Err(self.failure(format!("ended with {status}")));
             }
-            if http.get(url).send().await.is_ok_and(|answer| answer.status() == 200) {
+            if ready().await {
                 return Ok(self);
             }
             if start.elapsed() > START {
-                return Err(self.failure(format!("{url} did not answer 200 within {START:?}")));
+                return Err(self.failure(format!("{unready} within {START:?}")));
             }
             tokio::time::sleep(POLL).await;
         }
@@ -95,11 +120,11 @@ impl Process {
         self.child.wait().ok();
     }
 
-    /// Asks it to end (SIGTERM) and waits; ends it at once when it takes too long.
+    /// Asks it to end (SIGTERM unless it takes another signal) and waits; ends it at once when it takes too long.
     pub fn stop(&mut self) {
         if self.runs() {
             // The child is not waited for yet, so the id is still its own.
-            kill_process(Pid::from_child(&self.child), Signal::TERM).ok();
+            kill_process(Pid::from_child(&self.child), self.end).ok();
         }
         let start = Instant::now();
         while self.runs() && start.elapsed() < STOP {
