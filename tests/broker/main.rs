@@ -6,6 +6,7 @@ mod exchange;
 mod explain;
 mod foreign;
 mod issue;
+mod parts;
 mod session;
 mod start;
 mod support;

@@ -24,6 +24,7 @@
 //! | `host`, `traffic` | the state behind the hostcalls, process-wide and per stream |
 //! | `boot`, `vm`, `hostcalls`, `wasi`, `abi`, `module` | the guest and its imports |
 //! | `sdk` | conversations between the official SDKs, recorded |
+//! | `parts` | real third-party services, each started by the test that needs it |
 //! | `agent`, `stack`, `tools`, `site`, `wire` | the real thing: agents, the whole deployment, a tool server, an issuer's site, odd clients |
 //!
 //! The fake Envoy reads no clock and never sleeps: the same test always runs the same way.
@@ -42,6 +43,7 @@ pub mod issuer;
 mod machine;
 pub mod module;
 mod native;
+pub mod parts;
 mod proxy;
 mod request;
 pub mod sdk;

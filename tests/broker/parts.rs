@@ -1,0 +1,62 @@
+//! The parts of other makers do what the tests of the broker lean on.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use harness::parts::{Fsync, Postgres};
+use sqlx::{Connection as _, PgConnection, Row as _};
+
+#[tokio::test]
+async fn postgres_gives_each_test_an_empty_database() {
+    let Some(postgres) = Postgres::shared().await else { return };
+    for _ in 0..2 {
+        let url = postgres.database("part-of \"a\" test").await;
+        let mut database = PgConnection::connect(&url).await.unwrap();
+        sqlx::query("CREATE TABLE t (n int)").execute(&mut database).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn postgres_asks_for_a_password() {
+    let Some(postgres) = Postgres::shared().await else { return };
+    let url = postgres.url("postgres", "wrong", "postgres");
+    let refused = PgConnection::connect(&url).await.unwrap_err();
+    assert_eq!(refused.as_database_error().and_then(|error| error.code()).as_deref(), Some("28P01"));
+}
+
+#[tokio::test]
+async fn postgres_keeps_what_was_committed_before_a_crash() {
+    let Some(mut postgres) = Postgres::start(Fsync::On).await else { return };
+    let url = postgres.database("kept").await;
+    let mut database = PgConnection::connect(&url).await.unwrap();
+    sqlx::query("CREATE TABLE t AS SELECT 7 AS n").execute(&mut database).await.unwrap();
+    postgres.kill();
+    assert!(sqlx::query("SELECT n FROM t").fetch_one(&mut database).await.is_err(), "the session has ended");
+    postgres.restart().await;
+    let mut database = PgConnection::connect(&url).await.unwrap();
+    let row = sqlx::query("SELECT n, current_setting('fsync') FROM t").fetch_one(&mut database).await.unwrap();
+    assert_eq!((row.get(0), row.get(1)), (7, "on"));
+}
+
+#[tokio::test]
+async fn postgres_ends_with_a_test_process_that_is_killed() {
+    const HELD: &str = "ACCREDIT_TEST_HOLDS_POSTGRES";
+    let name = "parts::postgres_ends_with_a_test_process_that_is_killed";
+    if std::env::var_os(HELD).is_some() {
+        println!("\nheld: {}", Postgres::shared().await.map(Postgres::superuser).unwrap_or_default());
+        return std::future::pending().await;
+    }
+    let mut itself = Command::new(std::env::current_exe().unwrap());
+    let mut other = itself.args(["--exact", name, "--nocapture"]).env(HELD, "").stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(other.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let url = lines.find_map(|line| line.strip_prefix("held: ").map(str::to_owned)).unwrap();
+    assert!(url.is_empty() || PgConnection::connect(&url).await.is_ok());
+    other.kill().unwrap();
+    other.wait().unwrap();
+    let killed = Instant::now();
+    while !url.is_empty() && PgConnection::connect(&url).await.is_ok() {
+        assert!(killed.elapsed() < Duration::from_secs(10), "it still runs");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

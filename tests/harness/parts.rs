@@ -1,0 +1,37 @@
+//! Real parts of other makers, each started by the test that needs it, on loopback.
+//!
+//! | file | part |
+//! |---|---|
+//! | `postgres` | PostgreSQL: a private cluster, one for all tests of a process or one to kill |
+//! | `tied` | how their processes end with ours |
+//!
+//! `scripts/setup` installs them. Where it could not, the function that starts a part says so and answers `None`, and
+//! the test ends there; under `CI` nothing is skipped.
+
+mod postgres;
+mod tied;
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+
+pub use postgres::{Fsync, Postgres};
+
+/// What `variable` names, else what `installed` finds. When there is neither, says what the test misses.
+///
+/// # Panics
+/// Under `CI`, where a test must not be skipped unseen.
+fn find(part: &str, variable: &str, installed: impl FnOnce() -> Option<PathBuf>) -> Option<PathBuf> {
+    let named = std::env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let found = named.or_else(installed);
+    let missing = || format!("a test needs {part}: run scripts/setup, which tells of {variable}");
+    assert!(found.is_some() || std::env::var_os("CI").is_none(), "{}", missing());
+    if found.is_none() {
+        eprintln!("skipped: {}", missing());
+    }
+    found
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    listener.expect("loopback has a free port").port()
+}
