@@ -4,7 +4,10 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use harness::parts::{Fsync, Postgres};
+use harness::parts::{Fsync, OpenBao, Postgres};
+use harness::stack::fresh;
+use reqwest::Method;
+use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection, Row as _};
 
 #[tokio::test]
@@ -59,4 +62,42 @@ async fn postgres_ends_with_a_test_process_that_is_killed() {
         assert!(killed.elapsed() < Duration::from_secs(10), "it still runs");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+#[tokio::test]
+async fn openbao_makes_logins_that_end_with_their_lease() {
+    let Some(postgres) = Postgres::shared().await else { return };
+    let Some(bao) = OpenBao::start(&fresh("parts-openbao-database")).await else { return };
+    bao.database(postgres, "reader", "60s", "GRANT SELECT ON ALL TABLES IN SCHEMA public TO \"{{name}}\"").await;
+    let token = bao.token("reader", r#"path "database/creds/reader" { capabilities = ["read"] }"#).await;
+    let (status, lease) = bao.ask(&token, Method::GET, "database/creds/reader", &Value::Null).await;
+    assert_eq!((status, &lease["lease_duration"]), (200, &json!(60)), "{lease}");
+    let [name, password] = ["username", "password"].map(|name| lease["data"][name].as_str().unwrap());
+    let url = postgres.url(name, password, "postgres");
+    let mut session = PgConnection::connect(&url).await.unwrap();
+
+    bao.write("sys/leases/revoke", &json!({ "lease_id": lease["lease_id"], "sync": true })).await;
+    assert!(PgConnection::connect(&url).await.is_err());
+    assert!(session.ping().await.is_err());
+}
+
+#[tokio::test]
+async fn openbao_signs_and_encrypts_for_whom_a_policy_allows() {
+    let Some(bao) = OpenBao::start(&fresh("parts-openbao")).await else { return };
+    assert!(bao.ssh("deploy", "deploy", "60s").await.starts_with("ssh-ed25519 "));
+    bao.one_time("deploy", "deploy").await;
+    bao.transit("kek").await;
+    bao.put("crm", &json!({ "key": "k-1" })).await;
+    assert_eq!(bao.read("secret/data/crm").await["data"]["data"]["key"], "k-1");
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKcwXDVO5HT9c6JYgEKPzfl0B1q8Ld1eEp7Ddk3BHhBI";
+    let policy = r#"path "ssh/sign/deploy" { capabilities = ["update"] }"#;
+    let token = bao.token("deploy", policy).await;
+    let ask = async |path, body| bao.ask(&token, Method::POST, path, &body).await;
+    let (status, signed) = ask("ssh/sign/deploy", json!({ "public_key": key })).await;
+    assert_eq!(status, 200, "{signed}");
+    assert!(signed["data"]["signed_key"].as_str().unwrap().starts_with("ssh-ed25519-cert-v01@openssh.com "));
+    assert_eq!(ask("transit/encrypt/kek", json!({ "plaintext": "AAAA" })).await.0, 403);
+    let sealed = bao.write("transit/encrypt/kek", &json!({ "plaintext": "AAAA" })).await;
+    assert_eq!(bao.write("transit/decrypt/kek", &sealed["data"]).await["data"]["plaintext"], "AAAA");
+    assert!(bao.write("otp/creds/deploy", &json!({ "ip": "127.0.0.1" })).await["data"]["key"].is_string());
 }

@@ -2,18 +2,21 @@
 //!
 //! | file | part |
 //! |---|---|
+//! | `openbao` | OpenBao: secrets of databases, SSH certificates, encryption, and what only a policy allows |
 //! | `postgres` | PostgreSQL: a private cluster, one for all tests of a process or one to kill |
 //! | `tied` | how their processes end with ours |
 //!
 //! `scripts/setup` installs them. Where it could not, the function that starts a part says so and answers `None`, and
 //! the test ends there; under `CI` nothing is skipped.
 
+mod openbao;
 mod postgres;
 mod tied;
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+pub use openbao::OpenBao;
 pub use postgres::{Fsync, Postgres};
 
 /// What `variable` names, else what `installed` finds. When there is neither, says what the test misses.
@@ -29,6 +32,12 @@ fn find(part: &str, variable: &str, installed: impl FnOnce() -> Option<PathBuf>)
         eprintln!("skipped: {}", missing());
     }
     found
+}
+
+/// A file that `scripts/setup` makes.
+fn setup(name: &str) -> Option<PathBuf> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/parts").join(name);
+    file.exists().then_some(file)
 }
 
 fn free_port() -> u16 {

@@ -11,7 +11,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::sync::OnceCell;
 
 use super::tied::{self, Account};
-use super::{find, free_port};
+use super::{find, free_port, setup};
 use crate::stack::{Failure, Process};
 
 const SUPERUSER: &str = "postgres";
@@ -136,7 +136,7 @@ impl Drop for Postgres {
 fn installed() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let complete = |dir: &PathBuf| ["initdb", "postgres"].iter().all(|program| dir.join(program).is_file());
-    let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/parts/postgres/usr/lib/postgresql");
+    let unpacked = setup("postgres/usr/lib/postgresql").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(versions(Path::new("/usr/lib/postgresql")))
         .chain(versions(&unpacked))
