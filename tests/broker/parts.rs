@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use harness::parts::{Fsync, OpenBao, Postgres};
+use harness::parts::{Fsync, Keys, Moto, OpenBao, Postgres};
 use harness::stack::fresh;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -100,4 +100,26 @@ async fn openbao_signs_and_encrypts_for_whom_a_policy_allows() {
     let sealed = bao.write("transit/encrypt/kek", &json!({ "plaintext": "AAAA" })).await;
     assert_eq!(bao.write("transit/decrypt/kek", &sealed["data"]).await["data"]["plaintext"], "AAAA");
     assert!(bao.write("otp/creds/deploy", &json!({ "ip": "127.0.0.1" })).await["data"]["key"].is_string());
+}
+
+#[tokio::test]
+async fn moto_lets_only_the_trusted_assume_a_role() {
+    let Some(moto) = Moto::start(&fresh("parts-moto")).await else { return };
+    let broker = moto.user("broker", &Moto::allow("sts:AssumeRole")).await;
+    let other = moto.user("other", &Moto::allow("sts:AssumeRole")).await;
+    let arn = moto.role("reader", "broker", &Moto::allow("sts:GetCallerIdentity")).await;
+    moto.enforce().await;
+    let role = json!({ "RoleArn": arn, "RoleSessionName": "s-1", "DurationSeconds": 900 });
+    let assume = async |keys: &Keys| moto.call(keys, "sts", "assume_role", &role).await;
+    let wrong = Keys { secret: "wrong".to_owned(), ..broker.clone() };
+    assert_eq!(assume(&wrong).await.unwrap_err(), "SignatureDoesNotMatch");
+    assert_eq!(assume(&other).await.unwrap_err(), "AccessDenied");
+
+    let assumed = assume(&broker).await.unwrap();
+    let part = |name: &str| assumed["Credentials"][name].as_str().unwrap().to_owned();
+    let session =
+        Keys { id: part("AccessKeyId"), secret: part("SecretAccessKey"), session: Some(part("SessionToken")) };
+    let identity = moto.call(&session, "sts", "get_caller_identity", &json!({})).await.unwrap();
+    assert_eq!(identity["Arn"], format!("arn:aws:sts::{}:assumed-role/reader/s-1", Moto::ACCOUNT));
+    assert_eq!(moto.call(&session, "iam", "list_users", &json!({})).await.unwrap_err(), "AccessDenied");
 }

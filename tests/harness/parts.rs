@@ -2,6 +2,7 @@
 //!
 //! | file | part |
 //! |---|---|
+//! | `moto` | moto: AWS's STS and IAM, which check signatures, policies and trust when told to |
 //! | `openbao` | OpenBao: secrets of databases, SSH certificates, encryption, and what only a policy allows |
 //! | `postgres` | PostgreSQL: a private cluster, one for all tests of a process or one to kill |
 //! | `tied` | how their processes end with ours |
@@ -9,6 +10,7 @@
 //! `scripts/setup` installs them. Where it could not, the function that starts a part says so and answers `None`, and
 //! the test ends there; under `CI` nothing is skipped.
 
+mod moto;
 mod openbao;
 mod postgres;
 mod tied;
@@ -16,6 +18,9 @@ mod tied;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
+pub use moto::{Keys, Moto};
 pub use openbao::OpenBao;
 pub use postgres::{Fsync, Postgres};
 
@@ -43,4 +48,9 @@ fn setup(name: &str) -> Option<PathBuf> {
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     listener.expect("loopback has a free port").port()
+}
+
+fn text(answer: &Value, pointer: &str) -> String {
+    let text = answer.pointer(pointer).and_then(Value::as_str);
+    text.unwrap_or_else(|| panic!("no `{pointer}` in {answer}")).to_owned()
 }

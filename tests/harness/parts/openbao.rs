@@ -7,7 +7,7 @@ use reqwest::{Client, Method};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::{Postgres, find, free_port, setup, tied};
+use super::{Postgres, find, free_port, setup, text, tied};
 use crate::stack::Process;
 
 /// A running server; it ends when dropped, and with this process at the latest. What it knew is gone then.
@@ -35,15 +35,16 @@ impl OpenBao {
         command.arg(format!("-dev-root-token-id={}", Self::ROOT));
         command.arg(format!("-dev-listen-address=127.0.0.1:{port}"));
         let url = format!("http://127.0.0.1:{port}");
-        let process = tied::spawn("openbao", command, dir, Signal::TERM).ready(&format!("{url}/v1/sys/health")).await;
-        let process = process.unwrap_or_else(|failure| panic!("{failure}"));
         let http = Client::builder().no_proxy().build().expect("a client builds");
-        let bao = Self { process, url, http };
-        // The mount `secret/` is made ready behind the first answers.
-        while bao.ask(Self::ROOT, Method::GET, "secret/config", &Value::Null).await.0 != 200 {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-        Some(bao)
+        // The mount `secret/` gets ready after the first answers.
+        let secret = http.get(format!("{url}/v1/secret/config")).header("x-vault-token", Self::ROOT);
+        let ready = async || {
+            let request = secret.try_clone().expect("it has no body");
+            request.send().await.is_ok_and(|answer| answer.status() == 200)
+        };
+        let process = tied::spawn("openbao", command, dir, Signal::TERM).ready_when("it had no `secret/`", ready).await;
+        let process = process.unwrap_or_else(|failure| panic!("{failure}"));
+        Some(Self { process, url, http })
     }
 
     /// A request with any token; `path` is what follows `/v1/`. Out: the status and the body, null where it is empty.
@@ -122,11 +123,8 @@ impl OpenBao {
     /// Mounts `otp/`: `otp/creds/<role>` makes a one-time password for `user` on loopback.
     pub async fn one_time(&self, role: &str, user: &str) {
         self.mount("otp", "ssh").await;
-        let role = (
-            format!("otp/roles/{role}"),
-            json!({ "key_type": "otp", "default_user": user, "cidr_list": "127.0.0.0/8" }),
-        );
-        self.write(&role.0, &role.1).await;
+        let password = json!({ "key_type": "otp", "default_user": user, "cidr_list": "127.0.0.0/8" });
+        self.write(&format!("otp/roles/{role}"), &password).await;
     }
 
     /// Mounts `transit/` with one key, for `transit/encrypt/<key>` and the like.
@@ -141,9 +139,4 @@ impl OpenBao {
         let token = json!({ "policies": [name], "display_name": name, "no_default_policy": true, "ttl": "1h" });
         text(&self.write("auth/token/create-orphan", &token).await, "/auth/client_token")
     }
-}
-
-fn text(answer: &Value, pointer: &str) -> String {
-    let text = answer.pointer(pointer).and_then(Value::as_str);
-    text.unwrap_or_else(|| panic!("no `{pointer}` in {answer}")).to_owned()
 }
