@@ -4,8 +4,12 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use harness::parts::{Fsync, Keys, Moto, OpenBao, Postgres};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use harness::parts::{Format, Fsync, Keys, Moto, Oidc, OpenBao, Postgres, Settings};
+use harness::stack::broker::SECRET;
 use harness::stack::fresh;
+use harness::{Alg, Issuer};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection, Row as _};
@@ -122,4 +126,82 @@ async fn moto_lets_only_the_trusted_assume_a_role() {
     let identity = moto.call(&session, "sts", "get_caller_identity", &json!({})).await.unwrap();
     assert_eq!(identity["Arn"], format!("arn:aws:sts::{}:assumed-role/reader/s-1", Moto::ACCOUNT));
     assert_eq!(moto.call(&session, "iam", "list_users", &json!({})).await.unwrap_err(), "AccessDenied");
+}
+
+#[tokio::test]
+async fn oidc_gives_tokens_to_clients_with_a_secret() {
+    let (api, opaque) = ("https://api.example.test", "https://opaque.example.test");
+    let settings = Settings::default().client("broker", SECRET);
+    let settings = settings.resource(api, "read write", Format::Jwt, 60).resource(opaque, "read", Format::Opaque, 60);
+    let Some(oidc) = Oidc::start(&fresh("parts-oidc"), &settings).await else { return };
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let post = async |url: String, secret: &str, form: &[(&str, &str)]| {
+        let answer = http.post(url).basic_auth("broker", Some(secret)).form(form).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap_or_default())
+    };
+    let ask = async |secret: &str, resource: &str| {
+        let form = [("grant_type", "client_credentials"), ("scope", "read"), ("resource", resource)];
+        post(oidc.token_endpoint(), secret, &form).await
+    };
+    assert_eq!(ask("wrong", api).await.1["error"], "invalid_client");
+    assert_eq!(ask(SECRET, "https://other.example.test").await.1["error"], "invalid_target");
+    assert_eq!(claims(&ask(SECRET, api).await.1)["aud"], api);
+    let token = ask(SECRET, opaque).await.1["access_token"].as_str().unwrap().to_owned();
+    let introspect = async || post(oidc.introspection_endpoint(), SECRET, &[("token", &token)]).await.1;
+    assert_eq!((&introspect().await["active"], &introspect().await["scope"]), (&json!(true), &json!("read")));
+    post(oidc.revocation_endpoint(), SECRET, &[("token", &token)]).await;
+    assert_eq!(introspect().await, json!({ "active": false }));
+
+    let answered = oidc.requests("/token");
+    assert_eq!(answered.iter().map(|request| request.status).collect::<Vec<_>>(), [401, 400, 200, 200]);
+    assert_eq!(answered[2].client.as_deref(), Some("broker"));
+    assert!(!format!("{answered:?}").contains(SECRET));
+}
+
+#[tokio::test]
+async fn oidc_exchanges_only_tokens_it_was_told_to_trust() {
+    let (issuer, api) = (Issuer::new("https://broker.example.test").at_now(), "https://api.example.test");
+    let settings = Settings::default().client_with_key("broker", &issuer.jwks_for(&[Alg::Es256]));
+    let settings = settings.exchange("https://broker.example.test", "https://foreign.example.test", &issuer.jwks());
+    let settings = settings.resource(api, "read write", Format::Jwt, 3600);
+    let Some(oidc) = Oidc::start(&fresh("parts-oidc-exchange"), &settings).await else { return };
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let ask = async |subject: &str, scope: &str| {
+        let assertion = issuer.token().header("typ", "JWT").claim("iss", "broker").agent("broker");
+        let form = [
+            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+            ("client_assertion", &assertion.audience(&oidc.issuer).sign()),
+            ("subject_token", subject),
+            ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
+            ("scope", scope),
+            ("resource", api),
+        ];
+        http.post(oidc.token_endpoint()).form(&form).send().await.unwrap().json::<Value>().await.unwrap()
+    };
+    let subject = || issuer.token().scope("read").audience("https://foreign.example.test");
+    let token = ask(&subject().sign(), "read").await;
+    let claims = claims(&token);
+    assert_eq!((&claims["sub"], &claims["act"]), (&json!("agent-1"), &json!({ "sub": "broker" })), "{token}");
+    assert!(token["expires_in"].as_u64().unwrap() <= 600, "it outlives the subject token: {token}");
+
+    let refused = [
+        subject().expired().sign(),
+        subject().without("exp").sign(),
+        subject().audience("https://other.example.test").sign(),
+        subject().claim("iss", "https://other.example.test").sign(),
+        subject().sign_foreign(),
+        subject().unsigned(),
+    ];
+    for subject in refused {
+        assert_eq!(ask(&subject, "read").await["error"], "invalid_grant");
+    }
+    assert_eq!(ask(&subject().sign(), "write").await["error"], "invalid_scope");
+    assert_eq!(oidc.requests("/token")[0].auth.as_deref(), Some("private_key_jwt"));
+}
+
+fn claims(answer: &Value) -> Value {
+    let payload = answer["access_token"].as_str().and_then(|token| token.split('.').nth(1));
+    let payload = payload.unwrap_or_else(|| panic!("no JWT: {answer}"));
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
 }

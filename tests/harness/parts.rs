@@ -3,6 +3,7 @@
 //! | file | part |
 //! |---|---|
 //! | `moto` | moto: AWS's STS and IAM, which check signatures, policies and trust when told to |
+//! | `oidc` | oidc-provider: a foreign authorization server |
 //! | `openbao` | OpenBao: secrets of databases, SSH certificates, encryption, and what only a policy allows |
 //! | `postgres` | PostgreSQL: a private cluster, one for all tests of a process or one to kill |
 //! | `tied` | how their processes end with ours |
@@ -11,6 +12,7 @@
 //! the test ends there; under `CI` nothing is skipped.
 
 mod moto;
+mod oidc;
 mod openbao;
 mod postgres;
 mod tied;
@@ -21,6 +23,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 pub use moto::{Keys, Moto};
+pub use oidc::{Format, Oidc, Request, Settings};
 pub use openbao::OpenBao;
 pub use postgres::{Fsync, Postgres};
 
