@@ -4,9 +4,10 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Signal, geteuid};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::sync::OnceCell;
 
@@ -99,7 +100,16 @@ impl Postgres {
 
     /// Ends it at once, with all its sessions: a crash.
     pub fn kill(&mut self) {
+        let id = self.process.pid();
+        let sessions = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
         self.process.kill();
+        for session in sessions.split_whitespace().filter_map(|id| Pid::from_raw(id.parse().ok()?)) {
+            // It may have noticed that the server is gone.
+            kill_process(session, Signal::KILL).ok();
+            while !ended(session) {
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
     }
 
     /// Ends the sessions, then the server, in order.
@@ -130,6 +140,12 @@ impl Drop for Postgres {
         self.process.stop();
         fs::remove_dir_all(&self.dir).ok();
     }
+}
+
+/// Whether it has ended, waited for or not.
+fn ended(process: Pid) -> bool {
+    let state = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero()));
+    state.map_or(true, |state| state.contains(") Z "))
 }
 
 /// The folder of `initdb` and `postgres`: on the path, of Debian's newest, or what `scripts/setup` unpacked.
