@@ -2,14 +2,15 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use harness::parts::{Format, Fsync, Keys, Moto, Oidc, OpenBao, Postgres, Settings};
+use harness::parts::{Format, Fsync, GitHub, Keys, Moto, Oidc, OpenBao, Postgres, Settings, Trouble};
 use harness::stack::broker::SECRET;
 use harness::stack::fresh;
 use harness::{Alg, Issuer};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection, Row as _};
@@ -198,6 +199,57 @@ async fn oidc_exchanges_only_tokens_it_was_told_to_trust() {
     }
     assert_eq!(ask(&subject().sign(), "write").await["error"], "invalid_scope");
     assert_eq!(oidc.requests("/token")[0].auth.as_deref(), Some("private_key_jwt"));
+}
+
+#[tokio::test]
+async fn github_gives_an_app_no_more_than_its_installation_has() {
+    let Some(github) = GitHub::start().await else { return };
+    github.install(7, "octo-org", &["site", "api"], &json!({ "contents": "write", "metadata": "read" }));
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let now = UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let jwt = |iss: &str, iat: u64, exp: u64| {
+        let key = EncodingKey::from_rsa_pem(GitHub::private_key().as_bytes()).unwrap();
+        encode(&Header::new(Algorithm::RS256), &json!({ "iss": iss, "iat": iat, "exp": exp }), &key).unwrap()
+    };
+    let call = async |method: Method, path: &str, token: &str, body: &Value| {
+        let request = http.request(method, format!("{}{path}", github.url)).bearer_auth(token);
+        let answer = request.json(body).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap_or_default())
+    };
+    let mint =
+        async |jwt: &str, body: Value| call(Method::POST, "/app/installations/7/access_tokens", jwt, &body).await;
+    let app = jwt(GitHub::CLIENT, now - 60, now + 500);
+    let wrong = [
+        jwt("4712", now - 60, now + 500),
+        jwt(GitHub::CLIENT, now + 60, now + 500),
+        jwt(GitHub::CLIENT, now - 60, now - 1),
+        jwt(GitHub::CLIENT, now - 60, now + 660),
+        Issuer::new(GitHub::CLIENT).at_now().token().alg(Alg::Rs256).sign(),
+    ];
+    for jwt in wrong {
+        assert_eq!(mint(&jwt, json!({})).await.0, 401);
+    }
+    for body in [
+        json!({ "permissions": { "contents": "admin" } }),
+        json!({ "permissions": { "issues": "read" } }),
+        json!({ "repositories": ["other"] }),
+        json!({ "repositories": "site" }),
+    ] {
+        assert_eq!(mint(&app, body.clone()).await.0, 422, "{body}");
+    }
+    assert_eq!(call(Method::GET, "/app/installations", &app, &json!({})).await.1[0]["id"], 7);
+
+    let narrow = json!({ "repositories": ["site"], "permissions": { "contents": "read" } });
+    let (status, granted) = mint(&app, narrow).await;
+    assert_eq!((status, &granted["permissions"]), (201, &json!({ "contents": "read" })), "{granted}");
+    let token = granted["token"].as_str().unwrap();
+    let repositories = async || call(Method::GET, "/installation/repositories", token, &json!({})).await;
+    assert_eq!(repositories().await.1["repositories"][0]["full_name"], "octo-org/site");
+    github.trouble(Trouble::Broken, 1);
+    assert_eq!((repositories().await.0, repositories().await.0), (500, 200));
+    assert_eq!(call(Method::DELETE, "/installation/token", token, &json!({})).await.0, 204);
+    assert_eq!(repositories().await.0, 401);
+    assert!(!github.grants()[0].live);
 }
 
 fn claims(answer: &Value) -> Value {

@@ -2,6 +2,7 @@
 //!
 //! | file | part |
 //! |---|---|
+//! | `github` | GitHub's side of an App, held to GitHub's own description of its API |
 //! | `moto` | moto: AWS's STS and IAM, which check signatures, policies and trust when told to |
 //! | `oidc` | oidc-provider: a foreign authorization server |
 //! | `openbao` | OpenBao: secrets of databases, SSH certificates, encryption, and what only a policy allows |
@@ -11,6 +12,7 @@
 //! `scripts/setup` installs them. Where it could not, the function that starts a part says so and answers `None`, and
 //! the test ends there; under `CI` nothing is skipped.
 
+mod github;
 mod moto;
 mod oidc;
 mod openbao;
@@ -22,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+pub use github::{GitHub, Grant, Trouble};
 pub use moto::{Keys, Moto};
 pub use oidc::{Format, Oidc, Request, Settings};
 pub use openbao::OpenBao;
