@@ -1,13 +1,28 @@
 //! One broker with one agent, one proxy and one tool, and how to ask it.
 
 use harness::Issuer;
+use harness::parts::{Fsync, Postgres};
 use harness::stack::broker::{Broker, SECRET};
 use harness::stack::fresh;
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 pub const RESOURCE: &str = "https://gateway.example.test/crm/mcp";
 pub const FOREIGN: &str = "https://idp.example.test";
+
+/// One cluster for all tests of the process, which waits for the disk as the broker demands.
+///
+/// # Panics
+/// When it is not installed: half of what the broker promises would go untested.
+pub async fn postgres() -> &'static Postgres {
+    static CLUSTER: OnceCell<Postgres> = OnceCell::const_new();
+    let start = || async { Postgres::start(Fsync::On).await.expect("scripts/setup says how to get PostgreSQL") };
+    CLUSTER.get_or_init(start).await
+}
+
+/// Whether the suite runs against PostgreSQL: it is the same for both stores, built twice.
+pub const POSTGRES: bool = matches!(env!("CARGO_CRATE_NAME").as_bytes(), b"broker_postgres");
 
 /// A broker and an HTTP client.
 pub struct Desk {
@@ -73,8 +88,19 @@ impl Desk {
 
     /// The same with any policy.
     pub async fn of(name: &str, policy: &Value) -> Self {
-        let dir = fresh(&format!("broker-{name}"));
-        let url = Broker::files(&dir, policy, &config());
+        Self::configured(name, policy, config()).await
+    }
+
+    /// The same with any configuration.
+    pub async fn configured(name: &str, policy: &Value, mut config: Value) -> Self {
+        let dir = fresh(&format!("broker-{}{name}", if POSTGRES { "postgres-" } else { "" }));
+        if POSTGRES {
+            let name = name.replace('-', "_");
+            let postgres = postgres().await;
+            std::fs::write(dir.join("store.url"), postgres.database(&name).await).expect("the URL can be written");
+            config["store"] = json!({ "postgres": { "url_file": "store.url" } });
+        }
+        let url = Broker::files(&dir, policy, &config);
         let broker = Broker::start(&dir, &url).await.unwrap_or_else(|failure| panic!("{failure}"));
         let http = Client::builder().no_proxy().build().expect("a client builds");
         Self { broker, http }

@@ -59,15 +59,26 @@ impl Broker {
 
     /// Makes all keys of sessions older by so many seconds.
     pub async fn age_session_keys(&self, seconds: i64) {
-        let query = "UPDATE session_keys SET not_before = not_before - ?1, not_after = not_after - ?1";
+        let query = "UPDATE session_keys SET not_before = not_before - $1, not_after = not_after - $1";
         self.tamper(sqlx::query(query).bind(seconds)).await;
     }
 
-    async fn tamper(&self, query: sqlx::query::Query<'_, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>) {
+    async fn tamper(&self, query: sqlx::query::Query<'_, sqlx::Any, sqlx::any::AnyArguments>) {
+        query.execute(&mut self.database().await).await.expect("the database can be changed");
+    }
+
+    /// Its database, behind its back.
+    pub async fn database(&self) -> sqlx::AnyConnection {
         use sqlx::Connection as _;
-        let url = format!("sqlite://{}", self.dir.join("data/accredit.db").display());
-        let mut database = sqlx::SqliteConnection::connect(&url).await.expect("the database opens");
-        query.execute(&mut database).await.expect("the database can be changed");
+        sqlx::any::install_default_drivers();
+        let file = format!("sqlite://{}", self.dir.join("data/accredit.db").display());
+        let url = fs::read_to_string(self.dir.join("store.url")).unwrap_or(file);
+        sqlx::AnyConnection::connect(&url).await.expect("the database opens")
+    }
+
+    /// The folder it works in.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// The permission bits of a file in its folder of data.

@@ -1,0 +1,8 @@
+//! The contract of the store once more, on PostgreSQL: the same tests, see `POSTGRES` in `support.rs`.
+
+mod audit;
+mod exchange;
+mod foreign;
+mod issue;
+mod session;
+mod support;
