@@ -15,6 +15,7 @@ mod lease;
 mod metadata;
 mod operator;
 mod outbound;
+mod seal;
 mod sessions;
 mod store;
 mod token;
