@@ -10,6 +10,10 @@
 //! AES-256-GCM-SIV ([RFC 8452](https://www.rfc-editor.org/rfc/rfc8452)); `together` is its associated data. Data keys are
 //! unwrapped when the broker starts, so that sealing waits for nobody.
 
+pub mod file;
+pub mod transit;
+pub mod wrap;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::{error, fmt};
