@@ -13,6 +13,7 @@ use axum::routing::{delete, get, post};
 use crate::agents::life::Uses;
 use crate::credential::Definition;
 use crate::issuer::Issuer;
+use crate::seal::vault::Vault;
 use crate::sessions::{self, Rotation};
 use crate::store::Store;
 use crate::{agents, audit, lease, metadata, operator, token};
@@ -37,6 +38,8 @@ pub struct Inner {
     pub proxies: BTreeMap<String, Secret>,
     /// The credentials there are.
     pub credentials: BTreeMap<String, Definition>,
+    /// Seals what the store keeps.
+    pub vault: Vault,
     /// How long keys of sessions live.
     pub rotation: Rotation,
     /// When agents were last used.

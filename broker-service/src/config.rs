@@ -3,6 +3,7 @@
 mod agents;
 mod credentials;
 pub mod raw;
+pub mod secrets;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,6 +21,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 pub use agents::Agent;
+use secrets::Wrapping;
 
 use crate::agents::profile;
 use crate::credential::Definition;
@@ -50,6 +52,8 @@ pub struct Config {
     pub agents: Vec<Agent>,
     /// The credentials there are.
     pub credentials: BTreeMap<String, Definition>,
+    /// What wraps the keys that seal at rest.
+    pub secrets: Wrapping,
     /// How long keys of sessions live.
     pub rotation: Rotation,
 }
@@ -131,6 +135,7 @@ impl Files {
             proxies,
             agents,
             credentials,
+            secrets,
             session_keys,
             unknown,
         } = raw;
@@ -155,10 +160,23 @@ impl Files {
         let proxies = self.proxies(proxies, &root.at("proxies"));
         let agents = self.agents(agents, policy.as_ref(), &root.at("agents"));
         let credentials = self.credentials(credentials, policy.as_ref(), &root.at("credentials"));
+        let secrets = self.wrapping(secrets, database.as_ref(), &root.at("secrets"));
         let rotation = self.rotation(session_keys, &root.at("session_keys"));
         let (issuer, listen, data, policy, operator) = (issuer?, listen?, data?, policy?, operator?);
         let database = database?;
-        Some(Config { issuer, listen, data, database, policy, operator, proxies, agents, credentials, rotation })
+        Some(Config {
+            issuer,
+            listen,
+            data,
+            database,
+            policy,
+            operator,
+            proxies,
+            agents,
+            credentials,
+            secrets,
+            rotation,
+        })
     }
 
     fn listen(&mut self, listen: Field<String>, insecure: Field<bool>) -> Option<SocketAddr> {

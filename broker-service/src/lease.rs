@@ -19,6 +19,7 @@ use sqlx::{AnyConnection, QueryBuilder, Row as _};
 use crate::app::App;
 use crate::clock;
 use crate::credential::{Failure, Ledger};
+use crate::seal::column::HANDLE;
 
 /// A lease as it is kept.
 #[derive(Clone, Debug)]
@@ -130,8 +131,10 @@ pub struct Keeper<'a> {
 impl Ledger for Keeper<'_> {
     async fn keep(&self, handle: Secret) -> Result<(), Failure> {
         let failed = |error: sqlx::Error| Failure::Unavailable(format!("the lease was not kept: {error}"));
+        let sealed = self.app.vault.seal(&HANDLE.place(&[self.lease]), handle.reveal().as_bytes());
+        let sealed = sealed.map_err(|error| Failure::Unavailable(error.to_string()))?;
         let query = sqlx::query("UPDATE leases SET handle = $1 WHERE id = $2 AND state = 'open'");
-        let query = query.bind(handle.reveal().as_bytes().to_vec()).bind(self.lease);
+        let query = query.bind(sealed).bind(self.lease);
         let done = query.execute(self.app.store.pool()).await.map_err(failed)?;
         match done.rows_affected() {
             1 => Ok(()),

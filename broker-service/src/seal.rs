@@ -10,8 +10,10 @@
 //! AES-256-GCM-SIV ([RFC 8452](https://www.rfc-editor.org/rfc/rfc8452)); `together` is its associated data. Data keys are
 //! unwrapped when the broker starts, so that sealing waits for nobody.
 
+pub mod column;
 pub mod file;
 pub mod transit;
+pub mod vault;
 pub mod wrap;
 
 use std::collections::BTreeMap;
@@ -28,6 +30,9 @@ use crate::clock;
 const VERSION: u8 = 1;
 const ID: usize = 16;
 const NONCE: usize = 12;
+
+/// How many bytes at the beginning of a sealed value say what sealed it.
+const PREFIX: usize = 1 + ID;
 
 /// Where a sealed value lies: elsewhere it does not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,21 +169,18 @@ impl Seal {
         Self(Arc::new(RwLock::new(Ring { keys, newest: id })))
     }
 
-    /// Takes in one more key; from now on it seals.
-    pub fn renew(&self, id: Id, key: DataKey) {
+    /// Takes in keys; the last one seals from now on.
+    pub fn renew(&self, keys: impl IntoIterator<Item = (Id, DataKey)>) {
         let mut ring = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        ring.keys.insert(id, key);
-        ring.newest = id;
+        for (id, key) in keys {
+            ring.keys.insert(id, key);
+            ring.newest = id;
+        }
     }
 
     /// The key that seals.
     pub fn newest(&self) -> Id {
         self.0.read().unwrap_or_else(PoisonError::into_inner).newest
-    }
-
-    /// Whether this key is here.
-    pub fn knows(&self, id: Id) -> bool {
-        self.key(id).is_some()
     }
 
     /// `plain` as it may lie in the database at `place`, and opens nowhere else.
@@ -199,7 +201,8 @@ impl Seal {
         key.decrypt(rest, &place.together(id))
     }
 
-    fn key(&self, id: Id) -> Option<DataKey> {
+    /// The key of that name.
+    pub fn key(&self, id: Id) -> Option<DataKey> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).keys.get(&id).cloned()
     }
 }

@@ -16,14 +16,14 @@ use accredit_policy::wire::session::{Key, Keys};
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse;
-use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row as _};
+use sqlx::{AnyConnection, Row as _, any::AnyRow};
 use zeroize::Zeroizing;
 
 use crate::app::App;
 use crate::clock;
 use crate::error::{ApiError, Code};
-use crate::store::Store;
+use crate::seal::column::SESSION_KEY;
+use crate::seal::vault::Vault;
 use crate::token::client::{Client, identify};
 
 /// How long keys live.
@@ -40,34 +40,30 @@ pub async fn answer(State(app): State<App>, headers: HeaderMap) -> Result<impl I
     let Client::Proxy(_) = identify(&app, &headers).await? else {
         return Err(ApiError::new(Code::AccessDenied, "only proxies seal sessions"));
     };
-    let keys = current(&app.store, app.rotation, clock::now().seconds()).await?;
+    let keys = current(&app, clock::now().seconds()).await?;
     let body = Keys { keys, next: app.rotation.next() }.write();
     let fixed = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     Ok((fixed, body.reveal().to_owned()))
 }
 
 /// The keys there are, with a new one where it is time. Whoever asks at once gets the same.
-async fn current(store: &Store, rotation: Rotation, now: u64) -> Result<Vec<Key>, ApiError> {
-    let keys = load(&mut *store.pool().acquire().await?, now).await?;
-    if rotation.successor(&keys, now).is_none() {
+async fn current(app: &App, now: u64) -> Result<Vec<Key>, ApiError> {
+    let (store, vault) = (&app.store, &app.vault);
+    let keys = load(&mut *store.pool().acquire().await?, vault, now).await?;
+    if app.rotation.successor(&keys, now).is_none() {
         return Ok(keys);
     }
     // Looked at again where nobody else can write: another request can have made the key in between.
     let mut transaction = store.begin().await?;
-    let mut keys = load(&mut transaction, now).await?;
-    if let Some(not_before) = rotation.successor(&keys, now) {
+    let mut keys = load(&mut transaction, vault, now).await?;
+    if let Some(not_before) = app.rotation.successor(&keys, now) {
         let secret = Zeroizing::new(clock::random::<32>()?.to_vec());
-        let key = Key { secret, not_before, not_after: rotation.end(not_before) };
+        let key = Key { secret, not_before, not_after: app.rotation.end(not_before) };
         sqlx::query("DELETE FROM session_keys WHERE not_after <= $1")
             .bind(signed(now))
             .execute(&mut *transaction)
             .await?;
-        sqlx::query("INSERT INTO session_keys (not_before, not_after, key) VALUES ($1, $2, $3)")
-            .bind(signed(key.not_before))
-            .bind(signed(key.not_after))
-            .bind(key.secret.as_slice())
-            .execute(&mut *transaction)
-            .await?;
+        insert(&mut transaction, vault, &key).await?;
         tracing::info!(id = key.id(), not_before, "new key for sessions");
         keys.push(key);
     }
@@ -75,15 +71,33 @@ async fn current(store: &Store, rotation: Rotation, now: u64) -> Result<Vec<Key>
     Ok(keys)
 }
 
-async fn load(connection: &mut AnyConnection, now: u64) -> Result<Vec<Key>, ApiError> {
-    let query =
-        sqlx::query("SELECT key, not_before, not_after FROM session_keys WHERE not_after > $1 ORDER BY not_before");
-    let rows = query.bind(signed(now)).fetch_all(connection).await?;
-    rows.iter().map(read).collect()
+async fn insert(connection: &mut AnyConnection, vault: &Vault, key: &Key) -> Result<(), ApiError> {
+    let id = clock::id()?;
+    let sealed = vault.seal(&SESSION_KEY.place(&[&id]), &key.secret).map_err(ApiError::unavailable)?;
+    sqlx::query("INSERT INTO session_keys (id, not_before, not_after, sealed) VALUES ($1, $2, $3, $4)")
+        .bind(id)
+        .bind(signed(key.not_before))
+        .bind(signed(key.not_after))
+        .bind(sealed)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
-fn read(row: &AnyRow) -> Result<Key, ApiError> {
-    let secret = Zeroizing::new(row.try_get::<Vec<u8>, _>("key")?);
+async fn load(connection: &mut AnyConnection, vault: &Vault, now: u64) -> Result<Vec<Key>, ApiError> {
+    let query = "SELECT id, not_before, not_after, sealed FROM session_keys WHERE not_after > $1 ORDER BY not_before";
+    let rows = sqlx::query(query).bind(signed(now)).fetch_all(connection).await?;
+    let mut keys = Vec::with_capacity(rows.len());
+    for row in &rows {
+        keys.push(read(row, vault).await?);
+    }
+    Ok(keys)
+}
+
+async fn read(row: &AnyRow, vault: &Vault) -> Result<Key, ApiError> {
+    let (id, sealed): (String, Vec<u8>) = (row.try_get("id")?, row.try_get("sealed")?);
+    let secret = vault.open(&SESSION_KEY.place(&[&id]), &sealed).await;
+    let secret = secret.map_err(|error| ApiError::unavailable(format!("the key `{id}` for sessions: {error}")))?;
     let time = |name| row.try_get::<i64, _>(name).map(|time| u64::try_from(time).unwrap_or_default());
     Ok(Key { secret, not_before: time("not_before")?, not_after: time("not_after")? })
 }

@@ -18,6 +18,7 @@ use crate::app::{App, Inner};
 use crate::config::{self, Config};
 use crate::issuer::Issuer;
 use crate::lease::reap;
+use crate::seal::vault::Vault;
 use crate::store::Store;
 use crate::{clock, foreign};
 
@@ -25,7 +26,7 @@ use crate::{clock, foreign};
 pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let Config { issuer, listen, data, database, policy, operator, proxies, agents, credentials, rotation } =
+    let Config { issuer, listen, data, database, policy, operator, proxies, agents, credentials, secrets, rotation } =
         config::broker(path)?;
     DirBuilder::new()
         .recursive(true)
@@ -37,8 +38,9 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
     let prover = Mutex::default();
     let place = database.to_string();
     let store = Store::open(database).await.map_err(|error| format!("{place}: {error}"))?;
+    let vault = Vault::unlock(&store, secrets, &data).await?;
     let (uses, replica) = (Uses::default(), clock::id()?);
-    let inner = Inner { issuer, store, policy, prover, operator, proxies, credentials, rotation, uses, replica };
+    let inner = Inner { issuer, store, policy, prover, operator, proxies, credentials, vault, rotation, uses, replica };
     let app = App::new(inner);
     registry::reconcile(&app, &agents).await.map_err(|error| error.internal)?;
     let _reaper = reap::follow(&app).await?;

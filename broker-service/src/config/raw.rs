@@ -35,6 +35,8 @@ object! {
         pub agents: List<Agent>,
         /// The credentials there are, by the names the policy uses.
         pub credentials: Named<Credential>,
+        /// What wraps the keys that seal secrets at rest; a key file among the data, made when it is missing, unless given.
+        pub secrets: Secrets,
         /// How long the keys live with which proxies seal MCP sessions.
         pub session_keys: SessionKeys,
     }
@@ -129,7 +131,7 @@ object! {
 object! {
     /// One credential; its kind knows more keys.
     pub struct Credential {
-        /// How it is made: `jwt`.
+        /// How it is made: `jwt` or `static`.
         pub kind: String,
         /// How long it lives; `60s` unless given, and never longer than the agent's token.
         pub ttl: Span,
@@ -138,6 +140,44 @@ object! {
         pub reuse: Span,
         /// The headers it is put into, with its parts as `{token}`; each kind has its own usual ones.
         pub headers: Named<String>,
+    }
+}
+
+object! {
+    /// What wraps the keys that seal secrets at rest: one of `key_file` and `openbao`.
+    pub struct Secrets {
+        /// A file with 64 hex digits that only its owner may read.
+        pub key_file: String,
+        /// A key of OpenBao.
+        pub openbao: Transit,
+        /// What has wrapped them until now, while it is changed.
+        pub previous: Previous,
+    }
+}
+
+object! {
+    /// What has wrapped the keys until now: one of `key_file` and `openbao`.
+    pub struct Previous {
+        /// A file with 64 hex digits that only its owner may read.
+        pub key_file: String,
+        /// A key of OpenBao.
+        pub openbao: Transit,
+    }
+}
+
+object! {
+    /// A key of OpenBao's transit engine.
+    pub struct Transit {
+        /// OpenBao's address, `https://…`.
+        pub address: String,
+        /// A file with a token that may encrypt and decrypt with the key.
+        pub token_file: String,
+        /// Where the engine is mounted; `transit` unless given.
+        pub mount: String,
+        /// The key's name.
+        pub key: String,
+        /// A file with the certificates that OpenBao's may be signed by, beside those of the system.
+        pub ca_file: String,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The end of a lease: at its target first, then on the record.
 
+use std::error::Error;
 use std::time::Duration;
 
 use accredit_policy::Secret;
@@ -11,6 +12,7 @@ use super::{Row, read};
 use crate::app::App;
 use crate::clock;
 use crate::credential::{Ended, Failure};
+use crate::seal::column::HANDLE;
 
 /// How long a target may take to end a credential.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -83,10 +85,18 @@ async fn claim(app: &App, id: &str) -> Result<Option<(Row, Option<Secret>, u32)>
         return Ok(None);
     }
     let row = sqlx::query("SELECT * FROM leases WHERE id = $1").bind(id).fetch_one(app.store.pool()).await?;
-    let handle: Option<Vec<u8>> = row.try_get("handle")?;
-    let handle = handle.and_then(|bytes| String::from_utf8(bytes).ok()).map(Secret::new);
+    let handle = match row.try_get::<Option<Vec<u8>>, _>("handle")? {
+        Some(sealed) => Some(open(app, id, &sealed).await?),
+        None => None,
+    };
     let failures = u32::try_from(row.try_get::<i64, _>("failures")?).unwrap_or_default();
     Ok(Some((read(&row)?, handle, failures)))
+}
+
+async fn open(app: &App, id: &str, sealed: &[u8]) -> Result<Secret, sqlx::Error> {
+    let damaged = |error: Box<dyn Error + Send + Sync>| sqlx::Error::Decode(error);
+    let plain = app.vault.open(&HANDLE.place(&[id]), sealed).await.map_err(|error| damaged(error.into()))?;
+    str::from_utf8(&plain).map(Secret::new).map_err(|error| damaged(error.into()))
 }
 
 /// Writes down that it is over.

@@ -1,5 +1,6 @@
 //! A key file: 32 random bytes in hexadecimal that wrap the data keys, readable by its owner alone.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -17,6 +18,12 @@ use super::{DataKey, Id, unhex};
 pub struct KeyFile {
     path: PathBuf,
     key: DataKey,
+}
+
+impl fmt::Debug for KeyFile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "KeyFile({})", self.path.display())
+    }
 }
 
 /// What tells a wrapped data key from every other use of the cipher.

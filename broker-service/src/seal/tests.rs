@@ -77,7 +77,7 @@ fn the_newest_key_seals_and_older_ones_open() {
     let place = row(&["crm", "1"]);
     let old = seal.seal(&place, PLAIN).unwrap();
     let (id, key) = pair();
-    seal.clone().renew(id, key);
+    seal.clone().renew([(id, key)]);
     let new = seal.seal(&place, PLAIN).unwrap();
     assert!(new.starts_with(&id.prefix()) && !old.starts_with(&id.prefix()));
     assert_eq!(&**seal.open(&place, &old).unwrap(), PLAIN);

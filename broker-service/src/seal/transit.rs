@@ -17,7 +17,7 @@ use crate::credential::Failure;
 use crate::outbound::{Outbound, send};
 
 /// Wraps data keys with a key of OpenBao.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Transit {
     /// Sends the requests.
     pub outbound: Outbound,

@@ -9,7 +9,7 @@ use super::{DataKey, Id};
 use crate::credential::Failure;
 
 /// A key-encryption key.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub enum Wrapper {
     /// A file has it.
     File(KeyFile),
