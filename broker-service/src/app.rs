@@ -8,15 +8,16 @@ use accredit_policy::wire::session::PATH;
 use accredit_policy::{Policy, Secret};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 
 use crate::agents::life::Uses;
 use crate::credential::Definition;
 use crate::issuer::Issuer;
 use crate::seal::vault::Vault;
+use crate::secrets::Secrets;
 use crate::sessions::{self, Rotation};
 use crate::store::Store;
-use crate::{agents, audit, lease, metadata, operator, token};
+use crate::{agents, audit, lease, metadata, operator, secrets, token};
 
 /// What every handler may use.
 #[derive(Clone)]
@@ -40,6 +41,8 @@ pub struct Inner {
     pub credentials: BTreeMap<String, Definition>,
     /// Seals what the store keeps.
     pub vault: Vault,
+    /// What operators have put.
+    pub secrets: Secrets,
     /// How long keys of sessions live.
     pub rotation: Rotation,
     /// When agents were last used.
@@ -86,6 +89,9 @@ impl App {
             .route("/v1/agents/{id}/rotate-secret", post(agents::api::rotate))
             .route("/v1/leases", get(lease::api::list))
             .route("/v1/leases/{id}", delete(lease::api::revoke))
+            .route("/v1/secrets", get(secrets::api::list))
+            .route("/v1/secrets/{name}", put(secrets::api::put).delete(secrets::api::remove).layer(small))
+            .route("/v1/data-keys", post(secrets::api::rotate))
             .route("/healthz", get(operator::alive))
             .route("/readyz", get(operator::ready))
             .with_state(self)

@@ -6,6 +6,7 @@
 //! lease over, agent revoked ─────▶ end
 //! ```
 
+pub mod fixed;
 pub mod headers;
 pub mod jwt;
 pub mod template;
@@ -18,7 +19,9 @@ use accredit_policy::token::Verified;
 use accredit_policy::{Secret, Time};
 
 use crate::issuer::Issuer;
+use crate::secrets::Secrets;
 use crate::store::NotKept;
+use fixed::Fixed;
 use headers::Headers;
 use jwt::Jwt;
 
@@ -40,6 +43,8 @@ pub struct Definition {
 pub enum Kind {
     /// The broker signs it.
     Jwt(Jwt),
+    /// An operator has put it.
+    Fixed(Fixed),
 }
 
 /// The call a credential is minted for.
@@ -61,6 +66,8 @@ pub struct Call<'a> {
     pub arguments: &'a Arguments,
     /// Signs what a target wants signed by the broker.
     pub issuer: &'a Issuer,
+    /// What operators have put.
+    pub secrets: &'a Secrets,
 }
 
 /// Arguments of a call that a rule passes on: texts and lists of texts.
@@ -151,13 +158,14 @@ impl Definition {
     pub async fn mint(&self, call: &Call<'_>, _ledger: &impl Ledger) -> Result<Minted, Failure> {
         match &self.kind {
             Kind::Jwt(jwt) => jwt.mint(call),
+            Kind::Fixed(fixed) => fixed.mint(call).await,
         }
     }
 
     /// Ends the credential of a lease, however much of it was made; to end it again does no harm.
     pub async fn end(&self, _lease: &str, _handle: Option<&Secret>) -> Result<Ended, Failure> {
         match &self.kind {
-            Kind::Jwt(_) => Ok(Ended::Expires),
+            Kind::Jwt(_) | Kind::Fixed(_) => Ok(Ended::Expires),
         }
     }
 }
@@ -167,13 +175,14 @@ impl Kind {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Jwt(_) => "jwt",
+            Self::Fixed(_) => "static",
         }
     }
 
     /// Whether something lives on at the target that has to be ended.
     pub fn outlives(&self) -> bool {
         match self {
-            Self::Jwt(_) => false,
+            Self::Jwt(_) | Self::Fixed(_) => false,
         }
     }
 }

@@ -16,6 +16,7 @@ mod metadata;
 mod operator;
 mod outbound;
 mod seal;
+mod secrets;
 mod sessions;
 mod store;
 mod token;

@@ -19,6 +19,7 @@ use crate::config::{self, Config};
 use crate::issuer::Issuer;
 use crate::lease::reap;
 use crate::seal::vault::Vault;
+use crate::secrets::Secrets;
 use crate::store::Store;
 use crate::{clock, foreign};
 
@@ -39,8 +40,22 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
     let place = database.to_string();
     let store = Store::open(database).await.map_err(|error| format!("{place}: {error}"))?;
     let vault = Vault::unlock(&store, secrets, &data).await?;
+    let secrets = Secrets::new(store.clone(), vault.clone());
     let (uses, replica) = (Uses::default(), clock::id()?);
-    let inner = Inner { issuer, store, policy, prover, operator, proxies, credentials, vault, rotation, uses, replica };
+    let inner = Inner {
+        issuer,
+        store,
+        policy,
+        prover,
+        operator,
+        proxies,
+        credentials,
+        vault,
+        secrets,
+        rotation,
+        uses,
+        replica,
+    };
     let app = App::new(inner);
     registry::reconcile(&app, &agents).await.map_err(|error| error.internal)?;
     let _reaper = reap::follow(&app).await?;

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Files, raw};
+use crate::credential::fixed::Fixed;
 use crate::credential::headers::Headers;
 use crate::credential::jwt::Jwt;
 use crate::credential::{Definition, Kind};
@@ -48,11 +49,13 @@ impl Files {
         let word = kind.required(&at, &mut self.report).unwrap_or_default();
         let (fields, usual, longest) = match word.as_str() {
             "jwt" => (Jwt::FIELDS, Jwt::HEADERS, TTL),
+            "static" => (Fixed::FIELDS, Fixed::HEADERS, TTL),
             _ => (&[] as &[&str], &[] as &[(&str, &str)], TTL),
         };
         let kind = match word.as_str() {
             "" => None,
             "jwt" => Jwt::check(unknown, self, path).map(Kind::Jwt),
+            "static" => Fixed::check(unknown, self, path).map(Kind::Fixed),
             _ => {
                 self.report.add(&at, format!("`{word}`"), list(KINDS));
                 None
@@ -93,4 +96,4 @@ impl Files {
 }
 
 /// The kinds there are.
-const KINDS: &[&str] = &["jwt"];
+const KINDS: &[&str] = &["jwt", "static"];

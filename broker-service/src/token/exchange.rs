@@ -194,6 +194,7 @@ async fn mint(app: &App, asked: Asked<'_>, record: Record) -> Result<Value, ApiE
         lease: &lease,
         arguments: &call.arguments,
         issuer: &app.issuer,
+        secrets: &app.secrets,
     };
     let keeper = Keeper { app, lease: &lease.id };
     let minted = timeout(MINT, definition.mint(&target, &keeper)).await;
