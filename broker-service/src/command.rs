@@ -2,6 +2,8 @@
 
 mod explain;
 mod policy;
+mod remote;
+mod secrets;
 mod serve;
 
 use std::error::Error;
@@ -29,6 +31,9 @@ enum Verb {
     /// Check, explain and describe policies.
     #[command(subcommand)]
     Policy(Policy),
+    /// Put, list and remove secrets of targets, and change the key that seals them.
+    #[command(subcommand)]
+    Secrets(secrets::Secrets),
 }
 
 #[derive(Debug, Subcommand)]
@@ -57,6 +62,16 @@ enum Output {
     Json,
 }
 
+impl Output {
+    /// Prints `answer`, for people as `text` says it.
+    fn print(self, answer: &serde_json::Value, text: impl Fn(&serde_json::Value) -> String) {
+        match self {
+            Self::Text => println!("{}", text(answer)),
+            Self::Json => println!("{answer}"),
+        }
+    }
+}
+
 impl Command {
     /// Runs it; `Ok` holds the exit code, `Err` is a failure to be reported.
     pub async fn run(self) -> Result<ExitCode, Box<dyn Error>> {
@@ -65,6 +80,7 @@ impl Command {
             Verb::Policy(Policy::Check { file, output }) => policy::check(&file, output),
             Verb::Policy(Policy::Explain(explain)) => explain.run(),
             Verb::Policy(Policy::Schema) => policy::schema(),
+            Verb::Secrets(secrets) => secrets.run().await,
         }
     }
 }

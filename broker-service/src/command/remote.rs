@@ -1,0 +1,117 @@
+//! Requests of the command line to a broker that runs.
+
+use std::error::Error;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use accredit_policy::Secret;
+use clap::Args;
+use reqwest::{Certificate, Client, Method, RequestBuilder, Url};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+/// How long one request may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Which broker, and who asks.
+#[derive(Debug, Args)]
+pub struct RemoteArgs {
+    /// The broker's URL.
+    #[arg(long, env = "ACCREDIT_BROKER", default_value = "http://127.0.0.1:10002")]
+    broker: Url,
+    /// A file that holds the operators' bearer token.
+    #[arg(long, env = "ACCREDIT_TOKEN_FILE")]
+    token_file: PathBuf,
+    /// A file with the certificates that the broker's may be signed by, beside those of the system.
+    #[arg(long, env = "ACCREDIT_CA_FILE")]
+    ca_file: Option<PathBuf>,
+}
+
+/// A broker.
+pub struct Remote {
+    client: Client,
+    url: Url,
+    token: Secret,
+}
+
+impl Remote {
+    /// The broker of these arguments.
+    pub fn new(args: &RemoteArgs) -> Result<Self, Box<dyn Error>> {
+        let RemoteArgs { broker, token_file, ca_file } = args;
+        let read = |file: &PathBuf| {
+            std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display())).map(Zeroizing::new)
+        };
+        let loopback = |host: &str| {
+            let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+            host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+        };
+        if broker.scheme() != "https" && !broker.host_str().is_some_and(loopback) {
+            return Err(
+                format!("`--broker`: found `{broker}`, accepted is `https://`, or `http://` on loopback").into()
+            );
+        }
+        let token = Secret::new(read(token_file)?.trim());
+        let mut builder = Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(PATIENCE);
+        for certificate in ca_file.as_ref().map(read).transpose()?.iter() {
+            for certificate in Certificate::from_pem_bundle(certificate.as_bytes())? {
+                builder = builder.add_root_certificate(certificate);
+            }
+        }
+        Ok(Self { client: builder.build()?, url: broker.clone(), token })
+    }
+
+    /// What lies at `path`, the segments below the broker's URL.
+    pub async fn get(&self, path: &[&str]) -> Result<Value, Box<dyn Error>> {
+        send(self.request(Method::GET, path)?).await
+    }
+
+    /// Puts `body` there.
+    pub async fn put(&self, path: &[&str], body: &Secret) -> Result<Value, Box<dyn Error>> {
+        let request = self.request(Method::PUT, path)?.header("content-type", "text/plain; charset=utf-8");
+        send(request.body(body.reveal().to_owned())).await
+    }
+
+    /// Posts `body` there.
+    pub async fn post(&self, path: &[&str], body: &Value) -> Result<Value, Box<dyn Error>> {
+        let request = self.request(Method::POST, path)?.header("content-type", "application/json");
+        send(request.body(body.to_string())).await
+    }
+
+    /// Removes what lies there.
+    pub async fn delete(&self, path: &[&str]) -> Result<Value, Box<dyn Error>> {
+        send(self.request(Method::DELETE, path)?).await
+    }
+
+    fn request(&self, method: Method, path: &[&str]) -> Result<RequestBuilder, Box<dyn Error>> {
+        let mut url = self.url.clone();
+        // Segments are escaped here, so that a name leads nowhere else.
+        let segments = url.path_segments_mut().map_err(|()| "`--broker` is no URL of a server");
+        segments?.pop_if_empty().extend(path);
+        Ok(self.client.request(method, url).bearer_auth(self.token.reveal()))
+    }
+}
+
+/// The answer as JSON, null where it is empty; a refusal is an error of one line.
+async fn send(request: RequestBuilder) -> Result<Value, Box<dyn Error>> {
+    let response = request.send().await.map_err(cause)?;
+    let status = response.status();
+    let body = response.bytes().await.map_err(cause)?;
+    let value: Value = serde_json::from_slice(&body).unwrap_or_default();
+    if status.is_success() {
+        return Ok(value);
+    }
+    let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
+    Err(format!("{status}: {}: {}", text("error"), text("error_description")).replace('\n', " ").into())
+}
+
+/// The error and what caused it, on one line.
+fn cause(error: reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = Error::source(&error);
+    while let Some(inner) = source {
+        text = format!("{text}: {inner}");
+        source = inner.source();
+    }
+    text
+}
