@@ -7,6 +7,7 @@ mod explain;
 mod foreign;
 mod issue;
 mod parts;
+mod secrets;
 mod session;
 mod start;
 mod support;
