@@ -1,5 +1,6 @@
 //! Secrets of operators: sealed at rest, told to the upstream request and to nobody else.
 
+mod config;
 mod shared;
 
 use std::fs;
@@ -15,7 +16,7 @@ use harness::stack::fresh;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Row as _, SqliteConnection};
 
-use super::support::{Answer, Desk, FOREIGN, config, policy};
+use super::support::{self, Answer, Desk, FOREIGN, policy};
 
 const CANARY: &str = "sk-live-canary-0123456789";
 
@@ -33,7 +34,7 @@ fn files(name: &str, change: impl FnOnce(&mut Value)) -> (PathBuf, String) {
 }
 
 fn rewrite(dir: &Path, change: impl FnOnce(&mut Value)) -> String {
-    let mut config = config();
+    let mut config = support::config();
     config["credentials"]["crm-api"] =
         json!({ "kind": "static", "secret": "crm-key", "headers": { "x-api-key": "{secret}" } });
     change(&mut config);
@@ -367,46 +368,4 @@ async fn a_new_data_key_seals_everything_anew() {
     let output = shelf.cli(&["rotate"], "");
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(text(&output).contains("122 values are sealed anew, 0 do not open"), "{output:?}");
-}
-
-#[tokio::test]
-async fn mistakes_in_the_configuration_are_named() {
-    let wrong = |secrets: Value, credential: Value| {
-        let name = format!("config-{}", secrets.to_string().len());
-        let (dir, url) = files(&name, |config| {
-            config["secrets"] = secrets;
-            config["credentials"]["crm-api"] = credential;
-        });
-        async move { Broker::start(&dir, &url).await.err().unwrap().log }
-    };
-    let log = wrong(
-        json!({ "key_file": "missing", "openbao": {}, "previous": {}, "keyfile": "x" }),
-        json!({ "kind": "static", "secret": "a/b", "audience": "x" }),
-    )
-    .await;
-    for expected in [
-        "`secrets`: found both, accepted is `key_file` or `openbao`",
-        "`secrets.previous`: found neither, accepted is `key_file` or `openbao`",
-        "`secrets.keyfile`: found unknown key `keyfile`",
-        "`credentials.crm-api.secret`: found \"a/b\", accepted is 1 to 64 letters",
-        "`credentials.crm-api.audience`: found unknown key `audience`",
-    ] {
-        assert!(log.contains(expected), "{expected}\n{log}");
-    }
-    let openbao = json!({
-        "address": "http://127.evil.example.test", "token_file": "missing", "key": "a b", "ca_file": "policy.yaml",
-    });
-    let log = wrong(json!({ "openbao": openbao }), json!({ "kind": "static" })).await;
-    for expected in [
-        "`secrets.openbao.address`: found `http://127.evil.example.test`, accepted is an `https://` URL",
-        "`secrets.openbao.token_file`: found a file that cannot be read",
-        "`secrets.openbao.key`: found \"a b\"",
-        "`credentials.crm-api.secret`: found nothing",
-    ] {
-        assert!(log.contains(expected), "{expected}\n{log}");
-    }
-    let headers = json!({ "kind": "static", "secret": "x", "headers": { "x-api-key": "{token}" } });
-    let log = wrong(json!({ "key_file": "secret" }), headers).await;
-    assert!(log.contains("`secrets.key_file`: found `") && !log.contains(SECRET), "{log}");
-    assert!(log.contains("`credentials.crm-api.headers.x-api-key`: found `{token}`"), "{log}");
 }
