@@ -7,11 +7,12 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sqlx::{QueryBuilder, Row as _};
+use sqlx::Row as _;
 
 use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::operator::Operator;
+use crate::store::Statement;
 use crate::token::client::{Client, identify};
 
 /// `POST /v1/audit/events`: keeps a proxy's batch; 204 means that it is on the disk.
@@ -57,8 +58,8 @@ pub async fn query(
         filter.map_err(|error| ApiError::new(Code::InvalidRequest, "unknown or wrong filter").because(error))?;
     // What was told before the question is in the answer.
     app.store.ready().await?;
-    let mut query = QueryBuilder::new("SELECT seq, record FROM audit WHERE seq > ");
-    query.push_bind(filter.after);
+    let mut statement = Statement::new("SELECT seq, record FROM audit WHERE seq > ");
+    statement.bind(filter.after);
     let equals = [
         ("agent", &filter.agent),
         ("subject", &filter.subject),
@@ -70,10 +71,10 @@ pub async fn query(
         ("request_id", &filter.request_id),
     ];
     for (column, value) in equals.into_iter().filter_map(|(column, value)| Some((column, value.as_ref()?))) {
-        query.push(format!(" AND {column} = ")).push_bind(value);
+        statement.push(" AND ").push(column).push(" = ").bind(value.clone());
     }
-    query.push(" ORDER BY seq LIMIT ").push_bind(filter.limit.unwrap_or(100).clamp(1, 1000));
-    let rows = query.build().fetch_all(app.store.pool()).await?;
+    statement.push(" ORDER BY seq LIMIT ").bind(filter.limit.unwrap_or(100).clamp(1, 1000));
+    let rows = statement.build()?.fetch_all(app.store.pool()).await?;
     let mut last = filter.after;
     let mut records = Vec::with_capacity(rows.len());
     for row in rows {

@@ -1,10 +1,13 @@
 //! The command line.
 
+mod agents;
 mod explain;
+mod leases;
 mod policy;
 mod remote;
 mod secrets;
 mod serve;
+mod table;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -31,6 +34,12 @@ enum Verb {
     /// Check, explain and describe policies.
     #[command(subcommand)]
     Policy(Policy),
+    /// Register, list, suspend and retire agents.
+    #[command(subcommand)]
+    Agents(agents::Agents),
+    /// List and take back credentials that were minted.
+    #[command(subcommand)]
+    Leases(leases::Leases),
     /// Put, list and remove secrets of targets, and change the key that seals them.
     #[command(subcommand)]
     Secrets(secrets::Secrets),
@@ -80,6 +89,8 @@ impl Command {
             Verb::Policy(Policy::Check { file, output }) => policy::check(&file, output),
             Verb::Policy(Policy::Explain(explain)) => explain.run(),
             Verb::Policy(Policy::Schema) => policy::schema(),
+            Verb::Agents(agents) => agents.run().await,
+            Verb::Leases(leases) => leases.run().await,
             Verb::Secrets(secrets) => secrets.run().await,
         }
     }

@@ -117,10 +117,10 @@ impl IntoResponse for ApiError {
             true => tracing::error!(error, internal = self.internal, "{}", self.public),
             false => tracing::info!(error, internal = self.internal, "{}", self.public),
         }
-        let mut body = json!({ "error": error, "error_description": self.public });
-        if !self.details.is_empty() {
-            body["details"] = json!(self.details);
-        }
+        let body = match self.details.is_empty() {
+            true => json!({ "error": error, "error_description": self.public }),
+            false => json!({ "error": error, "error_description": self.public, "details": self.details }),
+        };
         let mut response = (status, Json(body)).into_response();
         let challenge = match self.code {
             Code::InvalidClient => Some((header::WWW_AUTHENTICATE, "Basic realm=\"accredit\"")),

@@ -14,12 +14,13 @@ use accredit_policy::token::Verified;
 use accredit_policy::{Secret, Time};
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, QueryBuilder, Row as _};
+use sqlx::{AnyConnection, Row as _};
 
 use crate::app::App;
 use crate::clock;
 use crate::credential::{Failure, Ledger};
 use crate::seal::column::HANDLE;
+use crate::store::{Statement, plain};
 
 /// A lease as it is kept.
 #[derive(Clone, Debug)]
@@ -76,19 +77,19 @@ const ROWS: usize = 64;
 pub async fn insert(connection: &mut AnyConnection, leases: &[&Row]) -> Result<(), sqlx::Error> {
     for leases in leases.chunks(ROWS) {
         let rows: Vec<_> = leases.iter().map(|row| text(row).map(|token| (row, token))).collect::<Result<_, _>>()?;
-        let mut query = QueryBuilder::new(
+        let mut statement = Statement::new(
             "INSERT INTO leases (id, credential, kind, issuer, agent, subject, token, server, tool, scope, issued, \
-             expires, state, outlives, claimed, failures) ",
+             expires, state, outlives, claimed, failures)",
         );
-        query.push_values(rows, |mut values, (row, token)| {
-            values.push_bind(&row.id).push_bind(&row.credential).push_bind(&row.kind);
-            values.push_bind(&row.issuer).push_bind(&row.agent).push_bind(&row.subject).push_bind(token);
-            values.push_bind(&row.server).push_bind(&row.tool).push_bind(&row.scope);
-            values.push_bind(clock::signed(row.issued)).push_bind(clock::signed(row.expires));
-            values.push_bind(if row.outlives { "open" } else { "live" }).push_bind(i64::from(row.outlives));
-            values.push_bind(0_i64).push_bind(0_i64);
+        statement.rows(rows, |fields, (row, token)| {
+            fields.bind(row.id.clone()).bind(row.credential.clone()).bind(row.kind.clone());
+            fields.bind(plain(&row.issuer)).bind(plain(&row.agent)).bind(plain(&row.subject)).bind(token);
+            fields.bind(row.server.clone()).bind(plain(&row.tool)).bind(row.scope.clone());
+            fields.bind(clock::signed(row.issued)).bind(clock::signed(row.expires));
+            fields.bind(if row.outlives { "open" } else { "live" }).bind(i64::from(row.outlives));
+            fields.bind(0_i64).bind(0_i64);
         });
-        query.build().execute(&mut *connection).await?;
+        statement.build()?.execute(&mut *connection).await?;
     }
     Ok(())
 }

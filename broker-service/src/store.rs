@@ -8,6 +8,7 @@ mod group;
 mod listen;
 mod once;
 mod revoked;
+mod statement;
 
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -24,9 +25,10 @@ use sqlx::{Any, AnyConnection, AnyPool, Executor as _, Transaction};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-pub use audit::insert;
+pub use audit::{insert, plain};
 pub use group::{Intent, NotIntended};
 pub use revoked::Change;
+pub use statement::Statement;
 
 /// How long a caller waits for the disk before it is told that it cannot be had.
 const PATIENCE: Duration = Duration::from_secs(5);

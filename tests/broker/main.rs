@@ -1,5 +1,6 @@
 //! The broker as its clients see it: over HTTP, with its real database; and the command line.
 
+mod agents;
 mod audit;
 mod cli;
 mod exchange;

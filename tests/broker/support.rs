@@ -1,5 +1,10 @@
 //! One broker with one agent, one proxy and one tool, and how to ask it.
 
+use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
 use harness::Issuer;
 use harness::parts::{Fsync, Postgres};
 use harness::stack::broker::{Broker, SECRET};
@@ -10,6 +15,12 @@ use tokio::sync::OnceCell;
 
 pub const RESOURCE: &str = "https://gateway.example.test/crm/mcp";
 pub const FOREIGN: &str = "https://idp.example.test";
+
+/// Writes a key that wraps data keys.
+pub fn key(dir: &Path, name: &str) {
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(dir.join(name)).expect("a new file");
+    file.write_all("0123456789abcdef".repeat(4).as_bytes()).expect("the key can be written");
+}
 
 /// One cluster for all tests of the process, which waits for the disk as the broker demands.
 ///
@@ -99,6 +110,10 @@ impl Desk {
             let postgres = postgres().await;
             std::fs::write(dir.join("store.url"), postgres.database(&name).await).expect("the URL can be written");
             config["store"] = json!({ "postgres": { "url_file": "store.url" } });
+            if config["secrets"].is_null() {
+                key(&dir, "master.key");
+                config["secrets"] = json!({ "key_file": "master.key" });
+            }
         }
         let url = Broker::files(&dir, policy, &config);
         let broker = Broker::start(&dir, &url).await.unwrap_or_else(|failure| panic!("{failure}"));
@@ -180,6 +195,16 @@ impl Answer {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.expect("the answer is text");
         assert!(!text.contains(SECRET), "the answer holds a secret: {text}");
+        Self::read(status, headers, text)
+    }
+
+    /// The same for an answer that shows a new secret.
+    pub async fn of_secrets(response: Response) -> Self {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Self::read(status, headers, response.text().await.expect("the answer is text"))
+    }
+
+    fn read(status: u16, headers: reqwest::header::HeaderMap, text: String) -> Self {
         Self { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
     }
 

@@ -9,7 +9,7 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::profile::{Method, Profile};
 use super::secret::{self, Digest};
@@ -174,19 +174,26 @@ fn fresh(profile: &Profile) -> Result<(Option<Secret>, Option<Digest>), ApiError
 }
 
 fn shown_once(status: StatusCode, agent: &Agent, secret: Option<Secret>) -> Response {
-    let mut body = show(agent);
+    let mut body = members(agent);
     if let Some(secret) = secret {
-        body["secret"] = json!(secret.reveal());
+        body.insert("secret".to_owned(), json!(secret.reveal()));
     }
     (status, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
 /// What operators see of an agent.
 fn show(agent: &Agent) -> Value {
-    let mut shown = agent.profile.json();
-    shown["id"] = json!(agent.id);
-    shown["status"] = json!(agent.status.name());
-    shown["created"] = json!(agent.created.rfc3339());
-    shown["last_used"] = json!(agent.used.map(Time::rfc3339));
-    shown
+    Value::Object(members(agent))
+}
+
+fn members(agent: &Agent) -> Map<String, Value> {
+    let mut members = agent.profile.members();
+    let more = [
+        ("id", json!(agent.id)),
+        ("status", json!(agent.status.name())),
+        ("created", json!(agent.created.rfc3339())),
+        ("last_used", json!(agent.used.map(Time::rfc3339))),
+    ];
+    members.extend(more.map(|(name, value)| (name.to_owned(), value)));
+    members
 }

@@ -11,6 +11,8 @@ use reqwest::{Certificate, Client, Method, RequestBuilder, Url};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use super::Output;
+
 /// How long one request may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -26,6 +28,17 @@ pub struct RemoteArgs {
     /// A file with the certificates that the broker's may be signed by, beside those of the system.
     #[arg(long, env = "ACCREDIT_CA_FILE")]
     ca_file: Option<PathBuf>,
+}
+
+/// Which broker, and how its answer is printed.
+#[derive(Debug, Args)]
+pub struct To {
+    /// Which broker, and who asks.
+    #[command(flatten)]
+    pub remote: RemoteArgs,
+    /// How to print the answer.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
 }
 
 /// A broker.
@@ -66,6 +79,20 @@ impl Remote {
         send(self.request(Method::GET, path)?).await
     }
 
+    /// What matches `query` there; what is not given does not count.
+    pub async fn search(&self, path: &[&str], query: &[(&str, Option<String>)]) -> Result<Value, Box<dyn Error>> {
+        let given: Vec<_> = query.iter().filter_map(|(name, value)| Some((*name, value.as_ref()?))).collect();
+        let mut request = self.request(Method::GET, path)?.build()?;
+        request.url_mut().query_pairs_mut().extend_pairs(given);
+        send(RequestBuilder::from_parts(self.client.clone(), request)).await
+    }
+
+    /// Puts the object `body` there.
+    pub async fn replace(&self, path: &[&str], body: &Value) -> Result<Value, Box<dyn Error>> {
+        let request = self.request(Method::PUT, path)?.header("content-type", "application/json");
+        send(request.body(body.to_string())).await
+    }
+
     /// Puts `body` there.
     pub async fn put(&self, path: &[&str], body: &Secret) -> Result<Value, Box<dyn Error>> {
         let request = self.request(Method::PUT, path)?.header("content-type", "text/plain; charset=utf-8");
@@ -102,7 +129,9 @@ async fn send(request: RequestBuilder) -> Result<Value, Box<dyn Error>> {
         return Ok(value);
     }
     let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
-    Err(format!("{status}: {}: {}", text("error"), text("error_description")).replace('\n', " ").into())
+    let details = value.get("details").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let line = format!("{status}: {}: {}", text("error"), text("error_description")).replace('\n', " ");
+    Err(std::iter::once(line.as_str()).chain(details).collect::<Vec<_>>().join("\n").into())
 }
 
 /// The error and what caused it, on one line.

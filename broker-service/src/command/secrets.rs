@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use accredit_policy::Secret;
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::Output;
-use super::remote::{Remote, RemoteArgs};
+use super::remote::{Remote, To};
+use super::table;
 
 /// What is done with secrets.
 #[derive(Debug, Subcommand)]
@@ -45,16 +45,6 @@ pub enum Secrets {
     },
 }
 
-/// Which broker, and how its answer is printed.
-#[derive(Debug, Args)]
-pub struct To {
-    #[command(flatten)]
-    remote: RemoteArgs,
-    /// How to print the answer.
-    #[arg(long, value_enum, default_value_t)]
-    output: Output,
-}
-
 impl Secrets {
     /// Runs it.
     pub async fn run(self) -> Result<ExitCode, Box<dyn Error>> {
@@ -66,7 +56,7 @@ impl Secrets {
             }
             Self::List { to } => {
                 let answer = Remote::new(&to.remote)?.get(&["v1", "secrets"]).await?;
-                to.output.print(&answer, table);
+                to.output.print(&answer, |answer| table::of(answer.get("secrets"), COLUMNS));
             }
             Self::Remove { name, to } => {
                 Remote::new(&to.remote)?.delete(&["v1", "secrets", &name]).await?;
@@ -114,17 +104,5 @@ fn read(file: Option<&Path>) -> Result<Secret, Box<dyn Error>> {
     }
 }
 
-/// Names, versions and times in columns.
-fn table(answer: &Value) -> String {
-    let secrets = answer.get("secrets").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let text = |secret: &Value, name: &str| match secret.get(name) {
-        Some(Value::String(text)) => text.clone(),
-        other => other.map(Value::to_string).unwrap_or_default(),
-    };
-    let lines = secrets.iter().map(|secret| {
-        let [name, version, created, by] = ["name", "version", "created", "created_by"].map(|name| text(secret, name));
-        format!("{name:<32} {version:>7}  {created}  {by}")
-    });
-    let head = format!("{:<32} {:>7}  {:<24}  {}", "NAME", "VERSION", "CREATED", "BY");
-    [head].into_iter().chain(lines).collect::<Vec<_>>().join("\n")
-}
+const COLUMNS: &[(&str, &str)] =
+    &[("NAME", "/name"), ("VERSION", "/version"), ("CREATED", "/created"), ("BY", "/created_by")];

@@ -6,8 +6,8 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use sqlx::Row as _;
 use sqlx::any::AnyRow;
-use sqlx::{QueryBuilder, Row as _};
 
 use super::end::{Why, end};
 use crate::admin;
@@ -16,6 +16,7 @@ use crate::clock;
 use crate::credential::Ended;
 use crate::error::{ApiError, Code};
 use crate::operator::Operator;
+use crate::store::Statement;
 
 /// What an operator looks for; everything given has to match.
 #[derive(Debug, Default, Deserialize)]
@@ -40,8 +41,8 @@ pub async fn list(
 ) -> Result<Json<Value>, ApiError> {
     let Query(filter) =
         filter.map_err(|error| ApiError::new(Code::InvalidRequest, "unknown or wrong filter").because(error))?;
-    let mut query = QueryBuilder::new("SELECT * FROM leases WHERE id > ");
-    query.push_bind(filter.after.clone().unwrap_or_default());
+    let mut statement = Statement::new("SELECT * FROM leases WHERE id > ");
+    statement.bind(filter.after.clone().unwrap_or_default());
     let equals = [
         ("agent", &filter.agent),
         ("subject", &filter.subject),
@@ -50,10 +51,10 @@ pub async fn list(
         ("state", &filter.state),
     ];
     for (column, value) in equals.into_iter().filter_map(|(column, value)| Some((column, value.as_ref()?))) {
-        query.push(format!(" AND {column} = ")).push_bind(value);
+        statement.push(" AND ").push(column).push(" = ").bind(value.clone());
     }
-    query.push(" ORDER BY id LIMIT ").push_bind(filter.limit.unwrap_or(100).clamp(1, 1000));
-    let rows = query.build().fetch_all(app.store.pool()).await?;
+    statement.push(" ORDER BY id LIMIT ").bind(filter.limit.unwrap_or(100).clamp(1, 1000));
+    let rows = statement.build()?.fetch_all(app.store.pool()).await?;
     let leases = rows.iter().map(show).collect::<Result<Vec<_>, _>>()?;
     let after = leases.last().and_then(|lease| lease["id"].as_str()).map(str::to_owned).or(filter.after);
     Ok(Json(json!({ "leases": leases, "after": after })))

@@ -1,7 +1,9 @@
 //! Records as rows.
 
 use accredit_policy::wire::audit::Record;
-use sqlx::{AnyConnection, QueryBuilder};
+use sqlx::AnyConnection;
+
+use super::statement::Statement;
 
 /// How many rows one statement writes: few enough for every database's bound on parameters.
 const ROWS: usize = 64;
@@ -20,27 +22,27 @@ pub async fn insert(connection: &mut AnyConnection, records: &[&Record]) -> Resu
         if rows.is_empty() {
             return Ok(());
         }
-        let mut query = QueryBuilder::new(
-            "INSERT INTO audit (seq, id, time, kind, decision, reason, agent, subject, server, tool, request_id, record) ",
+        let mut statement = Statement::new(
+            "INSERT INTO audit (seq, id, time, kind, decision, reason, agent, subject, server, tool, request_id, record)",
         );
-        query.push_values(rows, |mut values, row| {
+        statement.rows(rows, |fields, row| {
             let Row { seq, record, kind, decision, text } = row;
             let agent = record.agent.as_ref().map(|agent| agent.id.as_str());
-            values.push_bind(seq).push_bind(plain(Some(&record.id))).push_bind(plain(Some(&record.time)));
-            values.push_bind(kind).push_bind(decision).push_bind(plain(record.reason.as_deref()));
-            values.push_bind(plain(agent)).push_bind(plain(record.subject.as_deref()));
-            values.push_bind(plain(record.server.as_deref())).push_bind(plain(record.tool.as_deref()));
-            values.push_bind(plain(record.request_id.as_deref())).push_bind(text);
+            fields.bind(seq).bind(plain(&record.id)).bind(plain(&record.time));
+            fields.bind(kind).bind(decision).bind(record.reason.as_deref().map(plain));
+            fields.bind(agent.map(plain)).bind(record.subject.as_deref().map(plain));
+            fields.bind(record.server.as_deref().map(plain)).bind(record.tool.as_deref().map(plain));
+            fields.bind(record.request_id.as_deref().map(plain)).bind(text);
         });
-        query.push(" ON CONFLICT (id) DO NOTHING");
-        query.build().execute(&mut *connection).await?;
+        statement.push(" ON CONFLICT (id) DO NOTHING");
+        statement.build()?.execute(&mut *connection).await?;
     }
 }
 
 /// A text as a column takes it. PostgreSQL takes no NUL, and one in a name that a caller made up must not cost the others
 /// their records; in the record itself it is escaped.
-fn plain(text: Option<&str>) -> Option<String> {
-    text.map(|text| text.replace('\0', "\u{fffd}"))
+pub fn plain(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
 }
 
 struct Row<'a> {

@@ -31,9 +31,8 @@ async fn listen(base: &Base, url: &str) -> Result<(), sqlx::Error> {
     listener.listen("accredit").await?;
     loop {
         refresh(base).await;
-        match timeout(PAUSE, listener.recv()).await {
-            Ok(notice) => drop(notice?),
-            Err(_) => {}
+        if let Ok(notice) = timeout(PAUSE, listener.recv()).await {
+            notice?;
         }
     }
 }

@@ -9,9 +9,9 @@ use accredit_policy::scope::Scopes;
 use accredit_policy::sender::Bound;
 use accredit_policy::token::{Outcome, Verified, hex};
 use accredit_policy::wire::audit::{self, Decision, Kind, Record};
-use accredit_policy::wire::exchange::{ACCESS_TOKEN, TOOL_CALL, ToolCall};
+use accredit_policy::wire::exchange::{ACCESS_TOKEN, Answer, TOOL_CALL, ToolCall};
 use accredit_policy::{Policy, Reason, Secret};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::timeout;
 
 use super::form::Form;
@@ -212,19 +212,17 @@ async fn mint(app: &App, asked: Asked<'_>, record: Record) -> Result<Value, ApiE
     let expires = minted.expires.map_or(lease.expires, |expires| expires.min(lease.expires));
     let reuse = definition.reuse.map(|span| span.min(expires.since(lease.issued)).as_secs());
     let token = minted.fields.get("token");
-    let mut answer = json!({
-        "access_token": token.map(Secret::reveal).unwrap_or_default(),
-        "issued_token_type": ACCESS_TOKEN,
-        "token_type": if token.is_some() { "Bearer" } else { "N_A" },
-        "expires_in": expires.since(lease.issued).as_secs(),
-        "scope": scope,
-        "lease_id": lease.id,
-        "headers": headers,
-    });
-    if let Some(reuse) = reuse.filter(|reuse| *reuse > 0) {
-        answer["reuse"] = json!(reuse);
-    }
-    Ok(answer)
+    let answer = Answer {
+        access_token: token.map(Secret::reveal).unwrap_or_default().to_owned(),
+        issued_token_type: ACCESS_TOKEN.to_owned(),
+        token_type: if token.is_some() { "Bearer" } else { "N_A" }.to_owned(),
+        expires_in: expires.since(lease.issued).as_secs(),
+        scope,
+        lease_id: lease.id,
+        headers,
+        reuse: reuse.filter(|reuse| *reuse > 0),
+    };
+    serde_json::to_value(answer).map_err(ApiError::unavailable)
 }
 
 /// What was asked for, judged.

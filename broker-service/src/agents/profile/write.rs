@@ -8,8 +8,13 @@ use serde_json::{Map, Value, json};
 use super::{BINDINGS, GRANTS, Method, Name, Profile};
 
 impl Profile {
-    /// The profile as it is registered; what has its usual value is left out.
+    /// The profile as it is registered.
     pub fn json(&self) -> Value {
+        Value::Object(self.members())
+    }
+
+    /// Its members; those without a value are left out.
+    pub fn members(&self) -> Map<String, Value> {
         let mut members = Map::new();
         let mut add = |name: &str, value: Value| members.insert(name.to_owned(), value);
         add("name", json!(self.name));
@@ -42,7 +47,7 @@ impl Profile {
         if let Some(span_) = self.unused_for {
             add("unused_for", span(span_));
         }
-        Value::Object(members)
+        members
     }
 }
 
