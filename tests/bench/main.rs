@@ -12,6 +12,7 @@
 //! | `round` | the measurement |
 //! | `envoy`, `audit`, `stub` | what runs: Envoy, the broker and whether it holds every record, the tool server |
 //! | `load`, `wire`, `token` | requests, as fast as they are answered |
+//! | `mints` | credentials per second, beside an authorization server |
 //! | `report`, `machine` | what comes out |
 //!
 //! `BENCH_REQUESTS` is the number of requests per cell: one row, one variant, one round. `BENCH_ROW` leaves out the rows
@@ -21,6 +22,7 @@ mod audit;
 mod envoy;
 mod load;
 mod machine;
+mod mints;
 mod report;
 mod round;
 mod row;
@@ -58,7 +60,8 @@ async fn main() -> Result<(), Failure> {
         eprintln!("bench: {}", if round == 0 { "warm-up".into() } else { format!("round {round} of {ROUNDS}") });
         rounds.push(bench.round(round).await?);
     }
-    let report = report::Report::new(&bench.rows, &rounds[1..], requests);
+    let mints = mints::measure(&dir, &bench.mint).await?;
+    let report = report::Report::new(&bench.rows, &rounds[1..], requests, mints);
     let file = dir.join("report.json");
     std::fs::write(&file, format!("{:#}\n", report.json())).map_err(|error| format!("{}: {error}", file.display()))?;
     print!("{report}");

@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::machine;
+use crate::mints::Mints;
 use crate::round::Cell;
 use crate::row::{Budget, Row};
 use crate::variant::{ACCREDIT, BARE, VARIANTS};
@@ -15,6 +16,7 @@ pub struct Report {
     machine: Value,
     requests: usize,
     rows: Vec<Outcome>,
+    mints: Mints,
 }
 
 /// One row.
@@ -41,10 +43,10 @@ struct Line {
 
 impl Report {
     /// In: the rows, and of each round the cells of each row.
-    pub fn new(rows: &[&'static Row], rounds: &[Vec<Vec<Cell>>], requests: usize) -> Self {
+    pub fn new(rows: &[&'static Row], rounds: &[Vec<Vec<Cell>>], requests: usize, mints: Mints) -> Self {
         let cells = |at: usize| rounds.iter().map(|round| &round[at][..]).collect::<Vec<_>>();
         let row = |(at, row): (usize, &&'static Row)| Outcome::new(row, &cells(at));
-        Self { machine: machine::describe(), requests, rows: rows.iter().enumerate().map(row).collect() }
+        Self { machine: machine::describe(), requests, rows: rows.iter().enumerate().map(row).collect(), mints }
     }
 
     pub fn json(&self) -> Value {
@@ -54,6 +56,7 @@ impl Report {
             "requests": self.requests,
             "connections": CONNECTIONS,
             "rows": self.rows.iter().map(Outcome::json).collect::<Vec<_>>(),
+            "mints": self.mints.json(),
         })
     }
 }
@@ -135,7 +138,8 @@ impl fmt::Display for Report {
         writeln!(f, "Envoy {}, one worker, {} cores of {}", text("envoy"), machine["cores"], text("cpu"))?;
         writeln!(f, "accredit_filter.wasm: {} bytes; its records go to `accredit serve`", machine["wasm_bytes"])?;
         writeln!(f, "medians of {ROUNDS} rounds with {requests} requests each, {CONNECTIONS} at a time; times in µs")?;
-        self.rows.iter().try_for_each(|row| row.fmt(f))
+        self.rows.iter().try_for_each(|row| row.fmt(f))?;
+        self.mints.fmt(f)
     }
 }
 
