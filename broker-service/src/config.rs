@@ -7,7 +7,7 @@ pub mod secrets;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path as Folder, PathBuf};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use accredit_policy::policy::Resource;
 use accredit_policy::{Policy, Secret};
 use serde::Deserialize as _;
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 pub use agents::Agent;
 use secrets::Wrapping;
@@ -95,7 +96,7 @@ pub fn policy(path: &Folder) -> Result<Policy, Unusable> {
 /// Reads `broker.yaml` and all it names.
 pub fn broker(path: &Folder) -> Result<Config, Unusable> {
     let value = yaml(path)?;
-    let mut files = Files { folder: path.parent().unwrap_or(Folder::new("")).to_owned(), report: Report::default() };
+    let mut files = Files::at(path.parent().unwrap_or(Folder::new("")));
     let raw = raw::File::deserialize(value).unwrap_or_default();
     let at = Path::root().at("policy");
     let policy = match raw.policy.clone().required(&at, &mut files.report) {
@@ -122,6 +123,11 @@ pub struct Files {
 }
 
 impl Files {
+    /// Nothing read, nothing wrong yet.
+    pub fn at(folder: &Folder) -> Self {
+        Self { folder: folder.to_owned(), report: Report::default() }
+    }
+
     fn check(&mut self, raw: raw::File, policy: Option<Policy>) -> Option<Config> {
         let raw::File {
             version,
@@ -250,8 +256,8 @@ impl Files {
 
     /// Reads the file a field names; its content is not shown, whatever is wrong with it.
     pub fn file(&mut self, field: Field<String>, path: &Path) -> Option<Secret> {
-        let name = self.folder.join(field.required(path, &mut self.report)?);
-        match std::fs::read_to_string(&name) {
+        let name = self.place(field, path)?;
+        match std::fs::read_to_string(&name).map(Zeroizing::new) {
             Ok(text) => Some(Secret::new(text.trim())),
             Err(error) => {
                 self.report.add(path, format!("`{}`, which cannot be read: {error}", name.display()), "a file");
@@ -270,5 +276,25 @@ impl Files {
             return None;
         }
         Some(text)
+    }
+
+    /// The URL of a server we ask, without a slash at the end: secrets travel there, so without TLS only on this machine.
+    pub fn address(&mut self, field: Field<String>, path: &Path) -> Option<String> {
+        let text = field.required(path, &mut self.report)?;
+        let local = |url: &str| {
+            let url = reqwest::Url::parse(url).ok();
+            let host = url.as_ref().and_then(reqwest::Url::host_str).unwrap_or_default().trim_matches(['[', ']']);
+            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        };
+        let read = Resource::parse(&text).filter(|_| text.starts_with("https://") || local(&text));
+        if read.is_none() {
+            self.report.add(path, format!("`{text}`"), "an `https://` URL, or an `http://` URL of this machine");
+        }
+        read.map(|read| read.as_str().trim_end_matches('/').to_owned())
+    }
+
+    /// The file a field names, which need not be there.
+    pub fn place(&mut self, field: Field<String>, path: &Path) -> Option<PathBuf> {
+        Some(self.folder.join(field.required(path, &mut self.report)?))
     }
 }
