@@ -11,6 +11,7 @@ pub mod headers;
 pub mod jwt;
 pub mod template;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -94,7 +95,29 @@ pub struct Minted {
 }
 
 /// The parts of a credential, such as `token`, or `username` and `password`.
-pub type Fields = BTreeMap<&'static str, Secret>;
+#[derive(Clone, Debug, Default)]
+pub struct Fields(BTreeMap<Cow<'static, str>, Secret>);
+
+impl Fields {
+    /// The part of that name.
+    pub fn get(&self, name: &str) -> Option<&Secret> {
+        self.0.get(name)
+    }
+}
+
+/// Parts whose names the kind gives.
+impl<const N: usize> From<[(&'static str, Secret); N]> for Fields {
+    fn from(parts: [(&'static str, Secret); N]) -> Self {
+        Self(parts.map(|(name, part)| (Cow::Borrowed(name), part)).into())
+    }
+}
+
+/// Parts whose names the operator gives.
+impl FromIterator<(String, Secret)> for Fields {
+    fn from_iter<I: IntoIterator<Item = (String, Secret)>>(parts: I) -> Self {
+        Self(parts.into_iter().map(|(name, part)| (Cow::Owned(name), part)).collect())
+    }
+}
 
 /// What became of a credential that had to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

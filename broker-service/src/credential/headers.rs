@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use accredit_policy::Secret;
 use accredit_policy::config::error::{Path, Report};
 use accredit_policy::config::field::{Field, entries};
 use accredit_policy::wire::exchange::{header, plain};
@@ -27,7 +28,11 @@ impl Headers {
                 let template = Template::parse(text, fields).ok()?;
                 Some(((*name).to_owned(), template))
             });
-            return Self(usual.collect());
+            let usual: BTreeMap<_, _> = usual.collect();
+            if usual.is_empty() {
+                report.add(path, "nothing", "an object with at least one header");
+            }
+            return Self(usual);
         };
         if map.is_empty() {
             report.add(path, "no header", "at least one");
@@ -49,7 +54,7 @@ impl Headers {
 
     /// The headers of one credential; a part that cannot stand in a header is a failure of the target.
     pub fn render(&self, fields: &Fields) -> Result<BTreeMap<String, String>, Failure> {
-        let fill = |name: &str| fields.get(name).map(|secret| secret.reveal());
+        let fill = |name: &str| fields.get(name).map(Secret::reveal);
         let render = |(name, template): (&String, &Template)| {
             let value = template.render(fill).filter(|value| plain(value));
             let value = value.ok_or_else(|| Failure::Unavailable(format!("no value for the header `{name}`")))?;
