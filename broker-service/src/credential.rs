@@ -9,6 +9,9 @@
 pub mod fixed;
 pub mod headers;
 pub mod jwt;
+pub mod postgres;
+#[cfg(test)]
+mod stage;
 pub mod template;
 
 use std::borrow::Cow;
@@ -25,6 +28,7 @@ use crate::store::NotKept;
 use fixed::Fixed;
 use headers::Headers;
 use jwt::Jwt;
+use postgres::Postgres;
 
 /// How one credential of the policy is made.
 #[derive(Debug)]
@@ -46,6 +50,8 @@ pub enum Kind {
     Jwt(Jwt),
     /// An operator has put it.
     Fixed(Fixed),
+    /// A role of a PostgreSQL server.
+    Postgres(Box<Postgres>),
 }
 
 /// The call a credential is minted for.
@@ -182,13 +188,15 @@ impl Definition {
         match &self.kind {
             Kind::Jwt(jwt) => jwt.mint(call),
             Kind::Fixed(fixed) => fixed.mint(call).await,
+            Kind::Postgres(postgres) => postgres.mint(call).await,
         }
     }
 
     /// Ends the credential of a lease, however much of it was made; to end it again does no harm.
-    pub async fn end(&self, _lease: &str, _handle: Option<&Secret>) -> Result<Ended, Failure> {
+    pub async fn end(&self, lease: &str, _handle: Option<&Secret>) -> Result<Ended, Failure> {
         match &self.kind {
             Kind::Jwt(_) | Kind::Fixed(_) => Ok(Ended::Expires),
+            Kind::Postgres(postgres) => postgres.end(lease).await,
         }
     }
 }
@@ -199,6 +207,7 @@ impl Kind {
         match self {
             Self::Jwt(_) => "jwt",
             Self::Fixed(_) => "static",
+            Self::Postgres(_) => "postgres",
         }
     }
 
@@ -206,6 +215,7 @@ impl Kind {
     pub fn outlives(&self) -> bool {
         match self {
             Self::Jwt(_) | Self::Fixed(_) => false,
+            Self::Postgres(_) => true,
         }
     }
 }

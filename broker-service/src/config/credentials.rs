@@ -16,10 +16,14 @@ use super::{Files, raw};
 use crate::credential::fixed::Fixed;
 use crate::credential::headers::Headers;
 use crate::credential::jwt::Jwt;
+use crate::credential::postgres::Postgres;
 use crate::credential::{Definition, Kind};
 
 /// How long a credential lives unless its definition says.
 const TTL: Duration = Duration::from_secs(60);
+
+/// The longest a credential lives that its target takes back.
+const HOUR: Duration = Duration::from_secs(3600);
 
 impl Files {
     pub(super) fn credentials(
@@ -47,15 +51,18 @@ impl Files {
         let raw::Credential { kind, ttl, reuse, headers, unknown } = raw;
         let at = path.at("kind");
         let word = kind.required(&at, &mut self.report).unwrap_or_default();
-        let (fields, usual, longest) = match word.as_str() {
-            "jwt" => (Jwt::FIELDS, Jwt::HEADERS, TTL),
-            "static" => (Fixed::FIELDS, Fixed::HEADERS, TTL),
-            _ => (&[] as &[&str], &[] as &[(&str, &str)], TTL),
+        let words = |fields: &[&str]| fields.iter().map(|field| (*field).to_owned()).collect();
+        let (fields, usual, longest): (Vec<_>, &[(&str, &str)], _) = match word.as_str() {
+            "jwt" => (words(Jwt::FIELDS), Jwt::HEADERS, TTL),
+            "static" => (words(Fixed::FIELDS), Fixed::HEADERS, TTL),
+            "postgres" => (words(Postgres::FIELDS), Postgres::HEADERS, HOUR),
+            _ => (Vec::new(), &[], TTL),
         };
         let kind = match word.as_str() {
             "" => None,
             "jwt" => Jwt::check(unknown, self, path).map(Kind::Jwt),
             "static" => Fixed::check(unknown, self, path).map(Kind::Fixed),
+            "postgres" => Postgres::check(unknown, self, path).map(Box::new).map(Kind::Postgres),
             _ => {
                 self.report.add(&at, format!("`{word}`"), list(KINDS));
                 None
@@ -64,7 +71,8 @@ impl Files {
         let ttl = self.span(ttl, Duration::from_secs(1)..=longest, &path.at("ttl")).unwrap_or(TTL);
         let reuse = self.span(reuse, Duration::from_secs(1)..=ttl, &path.at("reuse"));
         let kind = kind?;
-        let headers = Headers::check(headers, fields, usual, &path.at("headers"), &mut self.report);
+        let fields: Vec<_> = fields.iter().map(String::as_str).collect();
+        let headers = Headers::check(headers, &fields, usual, &path.at("headers"), &mut self.report);
         Some(Definition { ttl, reuse, headers, kind })
     }
 
@@ -96,4 +104,4 @@ impl Files {
 }
 
 /// The kinds there are.
-const KINDS: &[&str] = &["jwt", "static"];
+const KINDS: &[&str] = &["jwt", "postgres", "static"];
