@@ -9,6 +9,7 @@
 pub mod fixed;
 pub mod headers;
 pub mod jwt;
+pub mod openbao;
 pub mod postgres;
 #[cfg(test)]
 mod stage;
@@ -28,6 +29,7 @@ use crate::store::NotKept;
 use fixed::Fixed;
 use headers::Headers;
 use jwt::Jwt;
+use openbao::OpenBao;
 use postgres::Postgres;
 
 /// How one credential of the policy is made.
@@ -50,6 +52,8 @@ pub enum Kind {
     Jwt(Jwt),
     /// An operator has put it.
     Fixed(Fixed),
+    /// An engine of an OpenBao server makes it.
+    OpenBao(OpenBao),
     /// A role of a PostgreSQL server.
     Postgres(Box<Postgres>),
 }
@@ -184,18 +188,20 @@ impl Call<'_> {
 impl Definition {
     /// Makes a credential whose lease is on the disk. A kind whose target keeps something that has to be ended gives
     /// `ledger` the handle before that thing can outlive a crash.
-    pub async fn mint(&self, call: &Call<'_>, _ledger: &impl Ledger) -> Result<Minted, Failure> {
+    pub async fn mint(&self, call: &Call<'_>, ledger: &impl Ledger) -> Result<Minted, Failure> {
         match &self.kind {
             Kind::Jwt(jwt) => jwt.mint(call),
             Kind::Fixed(fixed) => fixed.mint(call).await,
+            Kind::OpenBao(openbao) => openbao.mint(call, ledger).await,
             Kind::Postgres(postgres) => postgres.mint(call).await,
         }
     }
 
     /// Ends the credential of a lease, however much of it was made; to end it again does no harm.
-    pub async fn end(&self, lease: &str, _handle: Option<&Secret>) -> Result<Ended, Failure> {
+    pub async fn end(&self, lease: &str, handle: Option<&Secret>) -> Result<Ended, Failure> {
         match &self.kind {
             Kind::Jwt(_) | Kind::Fixed(_) => Ok(Ended::Expires),
+            Kind::OpenBao(openbao) => openbao.end(handle).await,
             Kind::Postgres(postgres) => postgres.end(lease).await,
         }
     }
@@ -207,6 +213,7 @@ impl Kind {
         match self {
             Self::Jwt(_) => "jwt",
             Self::Fixed(_) => "static",
+            Self::OpenBao(_) => "openbao",
             Self::Postgres(_) => "postgres",
         }
     }
@@ -215,7 +222,7 @@ impl Kind {
     pub fn outlives(&self) -> bool {
         match self {
             Self::Jwt(_) | Self::Fixed(_) => false,
-            Self::Postgres(_) => true,
+            Self::OpenBao(_) | Self::Postgres(_) => true,
         }
     }
 }

@@ -16,6 +16,7 @@ use super::{Files, raw};
 use crate::credential::fixed::Fixed;
 use crate::credential::headers::Headers;
 use crate::credential::jwt::Jwt;
+use crate::credential::openbao::OpenBao;
 use crate::credential::postgres::Postgres;
 use crate::credential::{Definition, Kind};
 
@@ -55,6 +56,7 @@ impl Files {
         let (fields, usual, longest): (Vec<_>, &[(&str, &str)], _) = match word.as_str() {
             "jwt" => (words(Jwt::FIELDS), Jwt::HEADERS, TTL),
             "static" => (words(Fixed::FIELDS), Fixed::HEADERS, TTL),
+            "openbao" => (OpenBao::fields(&unknown), OpenBao::HEADERS, HOUR),
             "postgres" => (words(Postgres::FIELDS), Postgres::HEADERS, HOUR),
             _ => (Vec::new(), &[], TTL),
         };
@@ -62,6 +64,7 @@ impl Files {
             "" => None,
             "jwt" => Jwt::check(unknown, self, path).map(Kind::Jwt),
             "static" => Fixed::check(unknown, self, path).map(Kind::Fixed),
+            "openbao" => OpenBao::check(unknown, self, path).map(Kind::OpenBao),
             "postgres" => Postgres::check(unknown, self, path).map(Box::new).map(Kind::Postgres),
             _ => {
                 self.report.add(&at, format!("`{word}`"), list(KINDS));
@@ -104,4 +107,4 @@ impl Files {
 }
 
 /// The kinds there are.
-const KINDS: &[&str] = &["jwt", "postgres", "static"];
+const KINDS: &[&str] = &["jwt", "openbao", "postgres", "static"];
