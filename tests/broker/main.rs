@@ -12,3 +12,4 @@ mod secrets;
 mod session;
 mod start;
 mod support;
+mod targets;
