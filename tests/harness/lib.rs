@@ -26,11 +26,13 @@
 //! | `sdk` | conversations between the official SDKs, recorded |
 //! | `parts` | real third-party services, each started by the test that needs it |
 //! | `agent`, `stack`, `tools`, `site`, `wire` | the real thing: agents, the whole deployment, a tool server, an issuer's site, odd clients |
+//! | `authority` | certificates for TLS |
 //!
 //! The fake Envoy reads no clock and never sleeps: the same test always runs the same way.
 
 mod abi;
 pub mod agent;
+pub mod authority;
 mod boot;
 mod builder;
 pub mod check;

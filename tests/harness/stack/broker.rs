@@ -40,9 +40,17 @@ impl Broker {
     /// # Errors
     /// Its log, when it ends or does not get ready.
     pub async fn start(dir: &Path, url: &str) -> Result<Self, Failure> {
+        Self::start_for(dir, url, reqwest::Client::builder().no_proxy()).await
+    }
+
+    /// The same, found ready by a client that trusts it.
+    ///
+    /// # Errors
+    /// Its log, when it ends or does not get ready.
+    pub async fn start_for(dir: &Path, url: &str, http: reqwest::ClientBuilder) -> Result<Self, Failure> {
         let mut command = Command::new(&Programs::built().accredit);
         command.args(["serve", "--config"]).arg(dir.join("broker.yaml"));
-        let process = Process::spawn("broker", &mut command, dir).ready(&format!("{url}/readyz")).await?;
+        let process = Process::spawn("broker", &mut command, dir).ready_for(&format!("{url}/readyz"), http).await?;
         Ok(Self { process, url: url.to_owned(), dir: dir.to_owned() })
     }
 

@@ -64,12 +64,19 @@ impl Process {
     ///
     /// # Errors
     /// Its log, when it ends or does not get ready.
+    pub async fn ready(self, url: &str) -> Result<Self, Failure> {
+        self.ready_for(url, reqwest::Client::builder().no_proxy()).await
+    }
+
+    /// The same, asked by a client that trusts it.
+    ///
+    /// # Errors
+    /// Its log, when it ends or does not get ready.
     ///
     /// # Panics
-    /// When no HTTP client can be built.
-    pub async fn ready(self, url: &str) -> Result<Self, Failure> {
-        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2));
-        let http = http.build().expect("a plain HTTP client builds");
+    /// When the client cannot be built.
+    pub async fn ready_for(self, url: &str, http: reqwest::ClientBuilder) -> Result<Self, Failure> {
+        let http = http.timeout(Duration::from_secs(2)).build().expect("an HTTP client builds");
         let answers = async || http.get(url).send().await.is_ok_and(|answer| answer.status() == 200);
         self.ready_when(&format!("{url} did not answer 200"), answers).await
     }
@@ -120,12 +127,17 @@ impl Process {
         self.child.wait().ok();
     }
 
-    /// Asks it to end (SIGTERM unless it takes another signal) and waits; ends it at once when it takes too long.
-    pub fn stop(&mut self) {
+    /// Asks it to end (SIGTERM unless it takes another signal) and does not wait.
+    pub fn tell(&mut self) {
         if self.runs() {
             // The child is not waited for yet, so the id is still its own.
             kill_process(Pid::from_child(&self.child), self.end).ok();
         }
+    }
+
+    /// Asks it to end and waits; ends it at once when it takes too long.
+    pub fn stop(&mut self) {
+        self.tell();
         let start = Instant::now();
         while self.runs() && start.elapsed() < STOP {
             std::thread::sleep(POLL);
