@@ -6,13 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use accredit_policy::token::Prover;
 use accredit_policy::wire::session::PATH;
 use accredit_policy::{Policy, Secret};
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, post, put};
+use axum::{Router, middleware};
 
 use crate::agents::life::Uses;
 use crate::credential::Definition;
 use crate::issuer::Issuer;
+use crate::listener::Limits;
+use crate::listener::request::{Intake, Room, limit, nowhere, read, survive, wrong_method};
+use crate::listener::stop::Stop;
+use crate::proxies::Proxies;
 use crate::seal::vault::Vault;
 use crate::secrets::Secrets;
 use crate::sessions::{self, Rotation};
@@ -35,8 +38,8 @@ pub struct Inner {
     pub prover: Mutex<Prover>,
     /// The operators' token.
     pub operator: Secret,
-    /// The proxies' secrets.
-    pub proxies: BTreeMap<String, Secret>,
+    /// The proxies there are.
+    pub proxies: Proxies,
     /// The credentials there are.
     pub credentials: BTreeMap<String, Definition>,
     /// Seals what the store keeps.
@@ -49,6 +52,10 @@ pub struct Inner {
     pub uses: Uses,
     /// The name of this replica, new at each start.
     pub replica: String,
+    /// How long requests may take.
+    pub limits: Limits,
+    /// Whether the process stops.
+    pub stop: Stop,
 }
 
 impl std::ops::Deref for App {
@@ -73,16 +80,20 @@ impl App {
 
     /// The service.
     pub fn router(self) -> Router {
-        let small = DefaultBodyLimit::max(64 * 1024);
-        let batch = DefaultBodyLimit::max(1024 * 1024);
+        let Limits { request, answer, .. } = self.limits;
+        let room = Room::default();
+        let intake = |size| {
+            let intake = Intake { size, time: request, room: room.clone() };
+            middleware::from_fn_with_state(intake, read)
+        };
         Router::new()
             .route("/.well-known/oauth-authorization-server", get(metadata::document))
             .route("/jwks.json", get(metadata::jwks))
-            .route("/token", post(token::answer).layer(small))
-            .route("/v1/audit/events", post(audit::deliver).get(audit::query).layer(batch))
+            .route("/token", post(token::answer).layer(intake(64 * 1024)))
+            .route("/v1/audit/events", post(audit::deliver).layer(intake(1024 * 1024)).get(audit::query))
             .route(PATH, get(sessions::answer))
-            .route("/v1/agents", get(agents::api::list).post(agents::api::register).layer(small))
-            .route("/v1/agents/{id}", get(agents::api::one).put(agents::api::change).layer(small))
+            .route("/v1/agents", get(agents::api::list).post(agents::api::register).layer(intake(64 * 1024)))
+            .route("/v1/agents/{id}", get(agents::api::one).put(agents::api::change).layer(intake(64 * 1024)))
             .route("/v1/agents/{id}/suspend", post(agents::api::suspend))
             .route("/v1/agents/{id}/resume", post(agents::api::resume))
             .route("/v1/agents/{id}/retire", post(agents::api::retire))
@@ -90,10 +101,15 @@ impl App {
             .route("/v1/leases", get(lease::api::list))
             .route("/v1/leases/{id}", delete(lease::api::revoke))
             .route("/v1/secrets", get(secrets::api::list))
-            .route("/v1/secrets/{name}", put(secrets::api::put).delete(secrets::api::remove).layer(small))
+            .route("/v1/secrets/{name}", put(secrets::api::put).delete(secrets::api::remove).layer(intake(64 * 1024)))
             .route("/v1/data-keys", post(secrets::api::rotate))
             .route("/healthz", get(operator::alive))
             .route("/readyz", get(operator::ready))
+            // Routes that may take longer come below this line.
+            .route_layer(middleware::from_fn_with_state(answer, limit))
+            .fallback(nowhere)
+            .method_not_allowed_fallback(wrong_method)
+            .layer(middleware::from_fn(survive))
             .with_state(self)
     }
 }

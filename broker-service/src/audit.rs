@@ -3,7 +3,7 @@
 use accredit_policy::wire::audit::{BATCH, Batch};
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Query, State};
+use axum::extract::{ConnectInfo, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -11,13 +11,19 @@ use sqlx::Row as _;
 
 use crate::app::App;
 use crate::error::{ApiError, Code};
+use crate::listener::peer::Peer;
 use crate::operator::Operator;
 use crate::store::Statement;
 use crate::token::client::{Client, identify};
 
 /// `POST /v1/audit/events`: keeps a proxy's batch; 204 means that it is on the disk.
-pub async fn deliver(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Result<StatusCode, ApiError> {
-    let Client::Proxy(_) = identify(&app, &headers).await? else {
+pub async fn deliver(
+    State(app): State<App>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<StatusCode, ApiError> {
+    let Client::Proxy(_) = identify(&app, &peer, &headers).await? else {
         return Err(ApiError::new(Code::AccessDenied, "only proxies deliver records"));
     };
     let Batch { records } = serde_json::from_slice(&body)

@@ -2,17 +2,18 @@
 
 mod agents;
 mod credentials;
+mod listener;
 pub mod raw;
 pub mod secrets;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::{Path as Folder, PathBuf};
 use std::time::Duration;
 
 use accredit_policy::config::error::{Path, Report};
-use accredit_policy::config::field::{Field, entries, refuse_unknown};
+use accredit_policy::config::field::{Field, refuse_unknown};
 use accredit_policy::config::unit::Span;
 use accredit_policy::config::{self, ConfigErrors};
 use accredit_policy::policy::Resource;
@@ -22,10 +23,12 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 pub use agents::Agent;
+pub use listener::Listen;
 use secrets::Wrapping;
 
 use crate::agents::profile;
 use crate::credential::Definition;
+use crate::proxies::Proxies;
 use crate::sessions::Rotation;
 use crate::store::Database;
 
@@ -37,8 +40,8 @@ const SECRET: usize = 32;
 pub struct Config {
     /// The public URL, the `iss` of its tokens.
     pub issuer: String,
-    /// Where to listen.
-    pub listen: SocketAddr,
+    /// Where and how to listen.
+    pub listen: Listen,
     /// The folder of database and signing key.
     pub data: PathBuf,
     /// Where the database is.
@@ -47,8 +50,8 @@ pub struct Config {
     pub policy: Policy,
     /// The operators' bearer token.
     pub operator: Secret,
-    /// The proxies' secrets by client identifier.
-    pub proxies: BTreeMap<String, Secret>,
+    /// The proxies there are.
+    pub proxies: Proxies,
     /// Agents to register.
     pub agents: Vec<Agent>,
     /// The credentials there are.
@@ -134,6 +137,8 @@ impl Files {
             issuer,
             listen,
             insecure,
+            tls,
+            limits,
             data,
             store,
             policy: _,
@@ -154,7 +159,7 @@ impl Files {
         if let Some(url) = issuer.as_ref().filter(|url| Resource::parse(url).is_none()) {
             self.report.add(&root.at("issuer"), format!("`{url}`"), "an `https://` or `http://` URL");
         }
-        let listen = self.listen(listen, insecure);
+        let (listen, clients) = self.listener(listen, insecure, tls, limits);
         let data = data.required(&root.at("data"), &mut self.report).map(|data| self.folder.join(data));
         let database = self.database(store, data.as_deref(), &root.at("store"));
         let operator = operators.required(&root.at("operators"), &mut self.report);
@@ -163,7 +168,7 @@ impl Files {
             refuse_unknown(&unknown, raw::Operators::FIELDS, &at, &mut self.report);
             self.secret(token_file, &at.at("token_file"))
         });
-        let proxies = self.proxies(proxies, &root.at("proxies"));
+        let proxies = self.proxies(proxies, clients, &root.at("proxies"));
         let agents = self.agents(agents, policy.as_ref(), &root.at("agents"));
         let credentials = self.credentials(credentials, policy.as_ref(), &root.at("credentials"));
         let secrets = self.wrapping(secrets, database.as_ref(), &root.at("secrets"));
@@ -183,39 +188,6 @@ impl Files {
             secrets,
             rotation,
         })
-    }
-
-    fn listen(&mut self, listen: Field<String>, insecure: Field<bool>) -> Option<SocketAddr> {
-        let at = Path::root().at("listen");
-        let text = listen.required(&at, &mut self.report)?;
-        let insecure = insecure.optional(&Path::root().at("insecure"), &mut self.report).unwrap_or_default();
-        match text.parse::<SocketAddr>() {
-            Ok(address) if address.ip().is_loopback() || insecure => Some(address),
-            Ok(_) => {
-                let hint = "this listener has no TLS; put `insecure: true` only where something else encrypts";
-                self.report.advise(&at, format!("`{text}`"), "a loopback address", hint);
-                None
-            }
-            Err(_) => {
-                self.report.add(&at, format!("`{text}`"), "an address and a port such as `127.0.0.1:10002`");
-                None
-            }
-        }
-    }
-
-    fn proxies(
-        &mut self,
-        proxies: Field<BTreeMap<String, Field<raw::Proxy>>>,
-        path: &Path,
-    ) -> BTreeMap<String, Secret> {
-        let map = proxies.required(path, &mut self.report).unwrap_or_default();
-        let raw = entries(map, path, &mut self.report);
-        let read = raw.into_iter().filter_map(|(id, raw::Proxy { secret_file, unknown })| {
-            let at = path.at(&id);
-            refuse_unknown(&unknown, raw::Proxy::FIELDS, &at, &mut self.report);
-            Some((id, self.secret(secret_file, &at.at("secret_file"))?))
-        });
-        read.collect()
     }
 
     fn database(&mut self, store: Field<raw::Store>, data: Option<&Folder>, path: &Path) -> Option<Database> {

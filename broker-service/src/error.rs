@@ -23,14 +23,22 @@ pub enum Code {
     InvalidToken,
     /// The request cannot be read, or its token proves nothing.
     InvalidRequest,
+    /// The route has other methods.
+    MethodNotAllowed,
+    /// There is no such thing, or no such route.
+    NotFound,
     /// None of the scopes asked for is allowed.
     InvalidScope,
     /// The resource is not known, or not for this client.
     InvalidTarget,
-    /// There is no such thing.
-    NotFound,
+    /// We have failed.
+    ServerError,
     /// Nothing can be done about it by the caller but wait.
     TemporarilyUnavailable,
+    /// The body is larger than the route takes.
+    TooLarge,
+    /// The body does not come.
+    TooSlow,
     /// No such grant.
     UnsupportedGrantType,
 }
@@ -45,7 +53,11 @@ impl Code {
             Self::InvalidRequest => ("invalid_request", StatusCode::BAD_REQUEST),
             Self::InvalidScope => ("invalid_scope", StatusCode::BAD_REQUEST),
             Self::InvalidTarget => ("invalid_target", StatusCode::BAD_REQUEST),
+            Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED),
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND),
+            Self::ServerError => ("server_error", StatusCode::INTERNAL_SERVER_ERROR),
+            Self::TooLarge => ("request_too_large", StatusCode::PAYLOAD_TOO_LARGE),
+            Self::TooSlow => ("request_too_slow", StatusCode::REQUEST_TIMEOUT),
             Self::TemporarilyUnavailable => ("temporarily_unavailable", StatusCode::SERVICE_UNAVAILABLE),
             Self::UnsupportedGrantType => ("unsupported_grant_type", StatusCode::BAD_REQUEST),
         }
@@ -125,6 +137,8 @@ impl IntoResponse for ApiError {
         let challenge = match self.code {
             Code::InvalidClient => Some((header::WWW_AUTHENTICATE, "Basic realm=\"accredit\"")),
             Code::InvalidToken => Some((header::WWW_AUTHENTICATE, "Bearer error=\"invalid_token\"")),
+            // RFC 9110 §15.5.9: what is left of the body is not read.
+            Code::TooSlow | Code::TooLarge => Some((header::CONNECTION, "close")),
             Code::TemporarilyUnavailable => Some((header::RETRY_AFTER, "1")),
             _ => None,
         };

@@ -6,6 +6,7 @@ use axum::http::{StatusCode, header, request::Parts};
 
 use crate::app::App;
 use crate::error::{ApiError, Code};
+use crate::listener::stop::Phase;
 
 /// Proof that the caller is an operator.
 pub struct Operator(String);
@@ -39,8 +40,16 @@ pub async fn alive() -> StatusCode {
     StatusCode::OK
 }
 
-/// `GET /readyz`: the database can be written.
-pub async fn ready(State(app): State<App>) -> Result<StatusCode, ApiError> {
-    app.store.ready().await?;
-    Ok(StatusCode::OK)
+/// `GET /readyz`: requests are wanted here, and the database can be written; else why not, for people.
+pub async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
+    if app.stop.phase() == Phase::Stopping {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
+    }
+    match app.store.ready().await {
+        Ok(()) => (StatusCode::OK, "ready\n"),
+        Err(error) => {
+            tracing::warn!("not ready: {error}");
+            (StatusCode::SERVICE_UNAVAILABLE, "the store cannot be written\n")
+        }
+    }
 }

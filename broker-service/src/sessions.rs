@@ -13,7 +13,7 @@
 use std::time::Duration;
 
 use accredit_policy::wire::session::{Key, Keys};
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse;
 use sqlx::{AnyConnection, Row as _, any::AnyRow};
@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 use crate::app::App;
 use crate::clock;
 use crate::error::{ApiError, Code};
+use crate::listener::peer::Peer;
 use crate::seal::column::SESSION_KEY;
 use crate::seal::vault::Vault;
 use crate::token::client::{Client, identify};
@@ -36,8 +37,12 @@ pub struct Rotation {
 }
 
 /// `GET /v1/session-keys`: the keys that open sessions now, or will soon.
-pub async fn answer(State(app): State<App>, headers: HeaderMap) -> Result<impl IntoResponse, ApiError> {
-    let Client::Proxy(_) = identify(&app, &headers).await? else {
+pub async fn answer(
+    State(app): State<App>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse, ApiError> {
+    let Client::Proxy(_) = identify(&app, &peer, &headers).await? else {
         return Err(ApiError::new(Code::AccessDenied, "only proxies seal sessions"));
     };
     let keys = current(&app, clock::now().seconds()).await?;

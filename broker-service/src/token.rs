@@ -8,22 +8,28 @@ mod issue;
 use accredit_policy::wire::exchange::GRANT;
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
 use crate::app::App;
 use crate::error::{ApiError, Code};
+use crate::listener::peer::Peer;
 use client::{Client, identify};
 use form::Form;
 
 /// Answers a token request.
 ///
 /// [RFC 6749 §5](https://www.rfc-editor.org/rfc/rfc6749#section-5)
-pub async fn answer(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Result<Response, ApiError> {
+pub async fn answer(
+    State(app): State<App>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, ApiError> {
     let form = Form::parse(&headers, &body)?;
-    let answer = match (identify(&app, &headers).await?, form.required("grant_type")?) {
+    let answer = match (identify(&app, &peer, &headers).await?, form.required("grant_type")?) {
         (Client::Agent(agent), "client_credentials") => issue::answer(&app, &agent, &form).await?,
         (Client::Proxy(proxy), GRANT) => exchange::answer(&app, proxy, &form).await?,
         (_, "client_credentials" | GRANT) => {

@@ -7,17 +7,16 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use accredit_policy::Policy;
-use axum::serve::ListenerExt as _;
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::agents::life::{self, Uses};
 use crate::agents::registry;
 use crate::app::{App, Inner};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Listen};
 use crate::issuer::Issuer;
 use crate::lease::reap;
+use crate::listener::stop::{Signals, Stop};
+use crate::listener::{Listener, Over};
 use crate::seal::vault::Vault;
 use crate::secrets::Secrets;
 use crate::store::Store;
@@ -42,7 +41,8 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
     let vault = Vault::unlock(&store, secrets, &data).await?;
     let secrets = Secrets::new(store.clone(), vault.clone());
     let (uses, replica) = (Uses::default(), clock::id()?);
-    let inner = Inner {
+    let (Listen { address, tls, limits }, stop) = (listen, Stop::default());
+    let app = App::new(Inner {
         issuer,
         store,
         policy,
@@ -55,23 +55,22 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
         rotation,
         uses,
         replica,
-    };
-    let app = App::new(inner);
+        limits,
+        stop: stop.clone(),
+    });
     registry::reconcile(&app, &agents).await.map_err(|error| error.internal)?;
     let _reaper = reap::follow(&app).await?;
     let _keeper = life::follow(&app);
     let _follower = foreign::follow(&app);
-    let listener = TcpListener::bind(listen).await.map_err(|error| format!("`listen`: {listen}: {error}"))?;
-    tracing::info!(%listen, policy = app.policy.digest(), "ready");
-    // Small answers must not wait for more to send.
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!("no `TCP_NODELAY`: {error}");
-        }
-    });
+    let secured = tls.is_some();
+    let listener =
+        Listener::bind(address, tls, limits).await.map_err(|error| format!("`listen`: {address}: {error}"))?;
+    tracing::info!(listen = %address, tls = secured, policy = app.policy.digest(), "ready");
     let store = app.store.clone();
-    axum::serve(listener, app.router()).with_graceful_shutdown(told_to_stop()?).await?;
-    store.close().await;
+    match listener.serve(app.router(), stop, Signals::new()?).await {
+        Over::Finished | Over::Late => store.close().await,
+        Over::ToldAgain => {}
+    }
     Ok(())
 }
 
@@ -82,15 +81,4 @@ fn own(mut policy: Policy, issuer: &Issuer) -> Result<Policy, String> {
         policy.pin(&name, issuer.jwks().to_string().as_bytes()).map_err(|bad| format!("our own key set {bad}"))?;
     }
     Ok(policy)
-}
-
-fn told_to_stop() -> Result<impl Future<Output = ()>, std::io::Error> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
 }

@@ -21,6 +21,10 @@ object! {
         pub listen: String,
         /// Lets `listen` be more than loopback although there is no TLS.
         pub insecure: bool,
+        /// Makes the listener speak TLS, and HTTP no more without it.
+        pub tls: Tls,
+        /// How many connections there may be, and how long things may take.
+        pub limits: Limits,
         /// The folder of database and signing key, made when it is missing.
         pub data: String,
         /// The database, where it is not a file in `data`.
@@ -59,6 +63,33 @@ object! {
 }
 
 object! {
+    /// TLS 1.2 and 1.3. The files are read again when they change.
+    pub struct Tls {
+        /// The broker's certificate and what chains it to a root, PEM.
+        pub certificate_file: String,
+        /// Its key, PEM; refused when others than the owner may read it.
+        pub key_file: String,
+        /// Authorities of clients, PEM: clients are asked for certificates, and one that is shown has to chain to one of
+        /// them. Nobody has to show one.
+        pub client_ca_file: String,
+    }
+}
+
+object! {
+    /// How many connections there may be, and how long things may take.
+    pub struct Limits {
+        /// The most connections at one time; `1024` unless given. More wait.
+        pub connections: u64,
+        /// For each of handshake, head and body of a request; `10s` unless given.
+        pub request: Span,
+        /// From a request's head to its answer; `30s` unless given.
+        pub answer: Span,
+        /// For what has begun when the process is told to stop; `10s` unless given.
+        pub drain: Span,
+    }
+}
+
+object! {
     /// Who may read the audit.
     pub struct Operators {
         /// A file that holds their bearer token.
@@ -67,10 +98,14 @@ object! {
 }
 
 object! {
-    /// One proxy.
+    /// One proxy, known by a secret, by its certificate or by either.
     pub struct Proxy {
         /// A file that holds its secret.
         pub secret_file: String,
+        /// A URI or DNS name in its certificate; takes `tls.client_ca_file`.
+        pub san: String,
+        /// More of them.
+        pub sans: List<String>,
     }
 }
 

@@ -9,6 +9,7 @@ use crate::agents::{Agent, registry};
 use crate::app::App;
 use crate::clock;
 use crate::error::{ApiError, Code};
+use crate::listener::peer::Peer;
 
 /// Who asks, proved.
 #[derive(Debug)]
@@ -19,14 +20,19 @@ pub enum Client {
     Proxy(String),
 }
 
-/// Proves who asks, by HTTP Basic authentication.
+/// Proves who asks: by HTTP Basic authentication, or a proxy by its certificate when no `Authorization` is sent. A secret
+/// that is given decides alone, whatever the certificate says.
 ///
-/// [RFC 6749 §2.3.1](https://www.rfc-editor.org/rfc/rfc6749#section-2.3.1)
-pub async fn identify(app: &App, headers: &HeaderMap) -> Result<Client, ApiError> {
+/// [RFC 6749 §2.3.1](https://www.rfc-editor.org/rfc/rfc6749#section-2.3.1),
+/// [RFC 8705 §2.1](https://www.rfc-editor.org/rfc/rfc8705#section-2.1)
+pub async fn identify(app: &App, peer: &Peer, headers: &HeaderMap) -> Result<Client, ApiError> {
     let unknown = || ApiError::new(Code::InvalidClient, "client authentication failed");
+    if !headers.contains_key(header::AUTHORIZATION) {
+        return certified(app, peer).map(Client::Proxy).map_err(|why| unknown().because(why));
+    }
     let (id, secret) = basic(headers).ok_or_else(unknown)?;
-    if let Some(proxy) = app.proxies.get(&id) {
-        return if *proxy == secret {
+    if let Some(proxy) = app.proxies.secret(&id) {
+        return if proxy.is_some_and(|proxy| *proxy == secret) {
             Ok(Client::Proxy(id))
         } else {
             Err(unknown().because("a proxy's secret is wrong"))
@@ -39,6 +45,17 @@ pub async fn identify(app: &App, headers: &HeaderMap) -> Result<Client, ApiError
             Ok(Client::Agent(Box::new(agent)))
         }
         false => Err(unknown().because("the agent is not active")),
+    }
+}
+
+/// The proxy whose certificate the peer has shown, or why there is none.
+fn certified(app: &App, peer: &Peer) -> Result<String, String> {
+    let certificate = peer.certificate.as_ref().ok_or("neither a secret nor a certificate")?;
+    match app.proxies.named(certificate) {
+        Some(id) => Ok(id.to_owned()),
+        None => {
+            Err(format!("the certificate of `{}` at {} is not that of one proxy", certificate.subject, peer.address))
+        }
     }
 }
 

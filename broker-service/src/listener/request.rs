@@ -1,0 +1,97 @@
+//! Bounds on one request: its body's size and time, its answer's time; and the answers where no handler gives one.
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody as _};
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use crate::error::{ApiError, Code};
+
+/// What all bodies held at one time may amount to. Who fills it has sent as much.
+const HELD: usize = 64 * 1024 * 1024;
+
+/// The room for bodies, shared by all routes.
+#[derive(Clone, Debug)]
+pub struct Room(Arc<Semaphore>);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(HELD)))
+    }
+}
+
+/// What a route takes.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    /// The most bytes of a body.
+    pub size: usize,
+    /// The most time it may take to come.
+    pub time: Duration,
+    /// Where it is held.
+    pub room: Room,
+}
+
+/// Reads the body before the handler runs.
+pub async fn read(State(intake): State<Intake>, request: Request, next: Next) -> Result<Response, ApiError> {
+    let (head, body) = request.into_parts();
+    let read = timeout(intake.time, collect(&intake, body)).await;
+    let (bytes, held) = read.unwrap_or_else(|_| Err(ApiError::new(Code::TooSlow, "the body takes too long")))?;
+    let answer = next.run(Request::from_parts(head, Body::from(bytes))).await;
+    drop(held);
+    Ok(answer)
+}
+
+async fn collect(intake: &Intake, body: Body) -> Result<(Bytes, Option<OwnedSemaphorePermit>), ApiError> {
+    let large = || ApiError::new(Code::TooLarge, "the body is too large");
+    let announced = body.size_hint().lower();
+    if usize::try_from(announced).unwrap_or(usize::MAX) > intake.size {
+        return Err(large());
+    }
+    let (mut bytes, mut held) = (Vec::new(), None::<OwnedSemaphorePermit>);
+    let mut parts = body.into_data_stream();
+    while let Some(part) = parts.next().await {
+        let part = part.map_err(|error| ApiError::new(Code::InvalidRequest, "the body breaks off").because(error))?;
+        if bytes.len().saturating_add(part.len()) > intake.size {
+            return Err(large());
+        }
+        let permits = u32::try_from(part.len()).unwrap_or(u32::MAX);
+        let more = intake.room.0.clone().try_acquire_many_owned(permits);
+        let more = more.map_err(|_| ApiError::unavailable("no room for more bodies"))?;
+        match &mut held {
+            Some(held) => held.merge(more),
+            None => held = Some(more),
+        }
+        bytes.extend_from_slice(&part);
+    }
+    Ok((bytes.into(), held))
+}
+
+/// Gives up on a request whose answer takes longer than `limit`.
+pub async fn limit(State(limit): State<Duration>, request: Request, next: Next) -> Result<Response, ApiError> {
+    timeout(limit, next.run(request)).await.map_err(|_| ApiError::unavailable("the answer takes too long"))
+}
+
+/// Answers for a handler that panics.
+pub async fn survive(request: Request, next: Next) -> Response {
+    // Nothing of the request is used again, and what requests share is guarded by locks that know of poison.
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    answer.unwrap_or_else(|_| ApiError::new(Code::ServerError, "the broker has failed").into_response())
+}
+
+/// Answers where there is no route.
+pub async fn nowhere() -> Result<Infallible, ApiError> {
+    Err(ApiError::new(Code::NotFound, "there is nothing here"))
+}
+
+/// Answers where the route has other methods; the router adds `Allow`.
+pub async fn wrong_method() -> Result<Infallible, ApiError> {
+    Err(ApiError::new(Code::MethodNotAllowed, "this method does not apply here"))
+}
