@@ -13,3 +13,4 @@ mod session;
 mod start;
 mod support;
 mod targets;
+mod transport;

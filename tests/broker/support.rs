@@ -141,20 +141,7 @@ impl Desk {
 
     /// The proxy's exchange of `token` for a call of `tool`, with changes to the form.
     pub async fn exchange(&self, token: &str, tool: &str, scope: &str, change: impl FnOnce(&mut Form)) -> Answer {
-        let details = json!([{
-            "type": "tool_call", "server": "crm", "tool": tool, "credential": "crm-api",
-            "arguments_digest": "sha-256:00", "request_id": "r-1",
-        }]);
-        let mut form: Form = [
-            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
-            ("subject_token", token),
-            ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
-            ("resource", RESOURCE),
-            ("scope", scope),
-            ("authorization_details", &details.to_string()),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into();
+        let mut form = call(token, tool, scope);
         change(&mut form);
         let form: Vec<_> = form.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         self.ask("gateway", &form).await
@@ -176,6 +163,24 @@ impl Desk {
 }
 
 pub type Form = Vec<(String, String)>;
+
+/// The exchange of `token` for a call of `tool`.
+pub fn call(token: &str, tool: &str, scope: &str) -> Form {
+    let details = json!([{
+        "type": "tool_call", "server": "crm", "tool": tool, "credential": "crm-api",
+        "arguments_digest": "sha-256:00", "request_id": "r-1",
+    }]);
+    [
+        ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+        ("subject_token", token),
+        ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
+        ("resource", RESOURCE),
+        ("scope", scope),
+        ("authorization_details", &details.to_string()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into()
+}
 
 /// Replaces one value of a form.
 pub fn set(form: &mut Form, name: &str, value: &str) {

@@ -71,6 +71,14 @@ impl Broker {
         self.tamper(sqlx::query(query).bind(seconds)).await;
     }
 
+    /// Keeps the broker from writing to its database until the result is dropped.
+    pub async fn lock(&self) -> impl Sized + use<> {
+        let mut database = self.database().await;
+        let begun = sqlx::query("BEGIN IMMEDIATE").execute(&mut database).await;
+        begun.expect("the database can be locked");
+        database
+    }
+
     async fn tamper(&self, query: sqlx::query::Query<'_, sqlx::Any, sqlx::any::AnyArguments>) {
         query.execute(&mut self.database().await).await.expect("the database can be changed");
     }
