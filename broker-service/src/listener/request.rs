@@ -95,3 +95,44 @@ pub async fn nowhere() -> Result<Infallible, ApiError> {
 pub async fn wrong_method() -> Result<Infallible, ApiError> {
     Err(ApiError::new(Code::MethodNotAllowed, "this method does not apply here"))
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::{get, post};
+    use axum::{Router, middleware};
+    use hyper::StatusCode;
+    use hyper::service::Service as _;
+    use hyper_util::service::TowerToHyperService;
+
+    use super::*;
+
+    async fn status(router: Router, request: Request) -> StatusCode {
+        TowerToHyperService::new(router).call(request).await.unwrap().status()
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_is_answered_for() {
+        async fn broken() -> StatusCode {
+            panic!("a mistake")
+        }
+        let router = Router::new().route("/", get(broken)).layer(middleware::from_fn(survive));
+        let request = Request::get("/").body(Body::empty()).unwrap();
+        assert_eq!(status(router, request).await, StatusCode::INTERNAL_SERVER_ERROR);
+    }
+
+    #[tokio::test]
+    async fn bodies_are_held_within_the_room_there_is_and_give_it_back() {
+        let intake = Intake { size: 10, time: Duration::from_secs(1), room: Room(Arc::new(Semaphore::new(6))) };
+        let seen = async |body: Bytes| body;
+        let router = Router::new().route("/", post(seen).layer(middleware::from_fn_with_state(intake, read)));
+        for (length, expected) in [
+            (6, StatusCode::OK),
+            (7, StatusCode::SERVICE_UNAVAILABLE),
+            (6, StatusCode::OK),
+            (11, StatusCode::PAYLOAD_TOO_LARGE),
+        ] {
+            let request = Request::post("/").body(Body::from("x".repeat(length))).unwrap();
+            assert_eq!(status(router.clone(), request).await, expected, "{length}");
+        }
+    }
+}

@@ -37,7 +37,7 @@ async fn a_request_under_way_is_finished_and_none_begun() {
     assert_eq!(reply.status, 200, "{reply:?}");
     assert!(reply.text().contains("access_token"));
     assert!(ended(&mut desk).await < Duration::from_secs(2));
-    assert!(desk.broker.process.log().contains("stopped: finished"));
+    assert!(desk.broker.process.log().contains("\"over\":\"Finished\""));
 }
 
 #[tokio::test]
@@ -50,7 +50,7 @@ async fn what_does_not_end_is_cut() {
     desk.broker.process.tell();
     let spent = ended(&mut desk).await;
     assert!(spent > Duration::from_millis(500) && spent < Duration::from_secs(3), "{spent:?}");
-    assert!(desk.broker.process.log().contains("stopped: the time is over"));
+    assert!(desk.broker.process.log().contains("\"over\":\"Late\""));
 }
 
 #[tokio::test]
@@ -65,5 +65,5 @@ async fn the_second_signal_ends_at_once() {
     assert!(desk.broker.process.runs());
     desk.broker.process.tell();
     assert!(ended(&mut desk).await < Duration::from_secs(2));
-    assert!(desk.broker.process.log().contains("stopped: told again"));
+    assert!(desk.broker.process.log().contains("\"over\":\"ToldAgain\""));
 }

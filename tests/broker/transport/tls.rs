@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::super::support::{Answer, Desk, FOREIGN, call, policy};
-use super::prepare;
+use super::{dial, prepare};
 
 const GATEWAY: &str = "spiffe://prod/gateway";
 
@@ -91,6 +91,26 @@ async fn a_certificate_of_another_authority_is_refused() {
     assert!(stranger.get(secure.desk.url("/healthz")).send().await.is_err());
     let nobody = secure.authority.trusting().build().unwrap();
     assert_eq!(nobody.get(secure.desk.url("/healthz")).send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_handshake_that_does_not_end_is_cut_and_holds_up_nobody() {
+    let secure = Secure::open("handshake", |config| config["limits"] = json!({ "request": "800ms" })).await;
+    let began = Instant::now();
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(dial(&secure.desk).await);
+    }
+    // The first bytes of a record that never ends.
+    silent[0].write(&[&[0x16, 3, 1, 2, 0, 1][..]]).await.unwrap();
+    let fresh = secure.authority.trusting().build().unwrap();
+    assert_eq!(fresh.get(secure.desk.url("/healthz")).send().await.unwrap().status(), 200);
+    assert!(began.elapsed() < Duration::from_millis(700), "the others were waited for");
+    for mut one in silent {
+        assert!(one.read().await.is_err());
+    }
+    let spent = began.elapsed();
+    assert!(spent > Duration::from_millis(500) && spent < Duration::from_secs(4), "{spent:?}");
 }
 
 #[tokio::test]
