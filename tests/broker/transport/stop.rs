@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use harness::wire::One;
 use serde_json::json;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::super::support::Desk;
 use super::{HEALTH, address, dial, plain, token_request};
@@ -28,7 +28,8 @@ async fn a_request_under_way_is_finished_and_none_begun() {
     asking.write(&["GET /readyz HTTP/1.1\r\nhost:"]).await.unwrap();
     assert_eq!(idle.exchange(&[HEALTH]).await.unwrap().status, 200);
     desk.broker.process.tell();
-    assert!(idle.read().await.is_err(), "an idle connection is closed at once");
+    let closed = timeout(Duration::from_secs(2), idle.read()).await;
+    assert!(closed.is_ok_and(|read| read.is_err()), "an idle connection is closed at once");
     assert!(One::connect(address(&desk)).await.is_err(), "nobody listens");
     let reply = asking.exchange(&[" broker\r\n\r\n"]).await.unwrap();
     assert_eq!((reply.status, reply.text()), (503, "stopping\n".into()));
