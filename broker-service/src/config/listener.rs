@@ -51,13 +51,13 @@ impl Files {
         };
         let tls = paths.map(|paths| self.tls(paths, &root.at("tls")));
         let insecure = insecure.optional(&root.at("insecure"), &mut self.report).unwrap_or_default();
-        let address = self.address(listen, secured || insecure, &root.at("listen"));
+        let address = self.socket(listen, secured || insecure, &root.at("listen"));
         let limits = self.limits(limits, &root.at("limits"));
         let listen = || Some(Listen { address: address?, tls: tls.map_or(Some(None), |tls| tls.map(Some))?, limits });
         (listen(), clients)
     }
 
-    fn address(&mut self, listen: Field<String>, anywhere: bool, path: &Path) -> Option<SocketAddr> {
+    fn socket(&mut self, listen: Field<String>, anywhere: bool, path: &Path) -> Option<SocketAddr> {
         let text = listen.required(path, &mut self.report)?;
         match text.parse::<SocketAddr>() {
             Ok(address) if address.ip().is_loopback() || anywhere => Some(address),
