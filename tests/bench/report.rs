@@ -16,7 +16,7 @@ pub struct Report {
     machine: Value,
     requests: usize,
     rows: Vec<Outcome>,
-    mints: Mints,
+    mints: Option<Mints>,
 }
 
 /// One row.
@@ -43,7 +43,7 @@ struct Line {
 
 impl Report {
     /// In: the rows, and of each round the cells of each row.
-    pub fn new(rows: &[&'static Row], rounds: &[Vec<Vec<Cell>>], requests: usize, mints: Mints) -> Self {
+    pub fn new(rows: &[&'static Row], rounds: &[Vec<Vec<Cell>>], requests: usize, mints: Option<Mints>) -> Self {
         let cells = |at: usize| rounds.iter().map(|round| &round[at][..]).collect::<Vec<_>>();
         let row = |(at, row): (usize, &&'static Row)| Outcome::new(row, &cells(at));
         Self { machine: machine::describe(), requests, rows: rows.iter().enumerate().map(row).collect(), mints }
@@ -56,7 +56,7 @@ impl Report {
             "requests": self.requests,
             "connections": CONNECTIONS,
             "rows": self.rows.iter().map(Outcome::json).collect::<Vec<_>>(),
-            "mints": self.mints.json(),
+            "mints": self.mints.as_ref().map(Mints::json),
         })
     }
 }
@@ -139,7 +139,7 @@ impl fmt::Display for Report {
         writeln!(f, "accredit_filter.wasm: {} bytes; its records go to `accredit serve`", machine["wasm_bytes"])?;
         writeln!(f, "medians of {ROUNDS} rounds with {requests} requests each, {CONNECTIONS} at a time; times in µs")?;
         self.rows.iter().try_for_each(|row| row.fmt(f))?;
-        self.mints.fmt(f)
+        self.mints.iter().try_for_each(|mints| mints.fmt(f))
     }
 }
 

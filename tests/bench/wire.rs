@@ -70,14 +70,15 @@ pub fn body(message: &[u8]) -> &[u8] {
 }
 
 /// The length of the message that `buffer` starts with, once its head is there, and where it comes in chunks the last of
-/// them. Envoy, the broker and the stub write names of headers in lower case.
+/// them.
 fn length(buffer: &[u8]) -> io::Result<Option<usize>> {
     const NAME: &[u8] = b"\r\ncontent-length: ";
     let Some(end) = end(buffer) else { return Ok(None) };
-    if find(&buffer[..end], b"\r\ntransfer-encoding: chunked\r\n").is_some() {
+    let head = buffer[..end].to_ascii_lowercase();
+    if find(&head, b"\r\ntransfer-encoding: chunked\r\n").is_some() {
         return chunks(buffer, end);
     }
-    let after = find(&buffer[..end], NAME).map(|at| &buffer[at + NAME.len()..end]);
+    let after = find(&head, NAME).map(|at| &head[at + NAME.len()..]);
     let digits = after.map(|rest| &rest[..find(rest, b"\r\n").unwrap_or(0)]);
     let length = digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<usize>().ok());
     let missing = || io::Error::other(format!("no content-length: {}", buffer[..end].escape_ascii()));
