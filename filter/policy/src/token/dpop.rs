@@ -64,39 +64,46 @@ pub struct Proof {
     pub made: Time,
 }
 
-/// Checks a proof: everything but whether it was seen before.
+/// Checks a proof that comes with a token: everything but whether it was seen before.
 ///
 /// [RFC 9449 §4.3](https://www.rfc-editor.org/rfc/rfc9449#section-4.3), checks 2 to 12; the caller has made sure of check 1,
 /// that there is one proof.
 pub fn check(proof: &str, expected: &Expected<'_>, native: Native, now: Time) -> Result<Proof, Refusal> {
-    let claims = signed(proof, expected.key, native)?;
-    let text = |name: &str| claims.get(name).and_then(Value::as_str);
-    if text("htm") != Some(expected.method) {
-        return refuse("`htm` is not the request's method");
-    }
-    // Two URLs that cannot be read are not the same one.
-    let url = normal(expected.url).ok_or(invalid("the request's URL is none a proof can be for"))?;
-    if text("htu").and_then(normal) != Some(url) {
-        return refuse("`htu` is not the request's URL");
-    }
-    let ath = text("ath").and_then(base64url);
+    let (claims, _) = signed(proof, Some(expected.key), native)?;
+    made_for(&claims, expected.method, expected.url)?;
+    let ath = claims.get("ath").and_then(Value::as_str).and_then(base64url);
     if ath.as_deref() != Some(&expected.token[..]) {
         return refuse("`ath` is not the token's hash");
     }
-    let made = window(&claims, expected.demand.max_age, now)?;
-    let id = text("jti").filter(|id| (1..=JTI).contains(&id.len()));
-    let id = id.ok_or(invalid("`jti` is missing, empty or too long"))?;
+    let proof = fresh(&claims, expected.demand.max_age, now)?;
     if expected.demand.nonce {
-        match text("nonce").map(|nonce| expected.nonce.accepts(nonce, now)) {
+        let nonce = claims.get("nonce").and_then(Value::as_str);
+        match nonce.map(|nonce| expected.nonce.accepts(nonce, now)) {
             Some(true) => {}
             _ => return Err(Refusal::new(Reason::SenderNonce, "`nonce` is missing or not one in force")),
         }
     }
-    Ok(Proof { id: id.to_owned(), made })
+    Ok(proof)
 }
 
-/// Takes the proof apart and checks its signature with the key it carries, which has to be the one that is expected.
-fn signed(proof: &str, key: &[u8; 32], native: Native) -> Result<Map<String, Value>, Refusal> {
+/// Checks a proof that comes with a request for a token, whose method and URL are given: everything but whether it was seen
+/// before. Out comes the thumbprint of its key too, which the token has to be bound to.
+///
+/// [RFC 9449 §5](https://www.rfc-editor.org/rfc/rfc9449#section-5)
+pub fn offered(
+    proof: &str,
+    (method, url): (&str, &str),
+    native: Native,
+    now: Time,
+) -> Result<(Proof, [u8; 32]), Refusal> {
+    let (claims, key) = signed(proof, None, native)?;
+    made_for(&claims, method, url)?;
+    Ok((fresh(&claims, Demand::default().max_age, now)?, key))
+}
+
+/// Takes the proof apart and checks its signature with the key it carries, which has to be `bound` where a token is bound
+/// already. Out: what it says, and its key's thumbprint.
+fn signed(proof: &str, bound: Option<&[u8; 32]>, native: Native) -> Result<(Map<String, Value>, [u8; 32]), Refusal> {
     let own = |refusal: Refusal| invalid(refusal.note);
     let compact = Compact::parse(proof).map_err(own)?;
     let header = Header::read(&compact.parameters).map_err(own)?;
@@ -104,13 +111,35 @@ fn signed(proof: &str, key: &[u8; 32], native: Native) -> Result<Map<String, Val
     let carried = compact.parameters.get("jwk").and_then(Value::as_object);
     let carried = carried.and_then(|jwk| jwk::carried(jwk, header.algorithm));
     let (verifier, thumbprint) = carried.ok_or(invalid("`jwk` is not a strong public key for `alg`"))?;
-    if thumbprint != *key {
+    if bound.is_some_and(|bound| *bound != thumbprint) {
         return refuse("the proof's key is not the one the token is bound to");
     }
     if !verifier.accepts(&compact.signature, compact.signed.as_bytes(), native) {
         return refuse("the signature does not hold");
     }
-    claims::object(&compact.payload).map_err(own)
+    Ok((claims::object(&compact.payload).map_err(own)?, thumbprint))
+}
+
+/// Whether the proof is for this request.
+fn made_for(claims: &Map<String, Value>, method: &str, url: &str) -> Result<(), Refusal> {
+    let text = |name: &str| claims.get(name).and_then(Value::as_str);
+    if text("htm") != Some(method) {
+        return refuse("`htm` is not the request's method");
+    }
+    // Two URLs that cannot be read are not the same one.
+    let url = normal(url).ok_or(invalid("the request's URL is none a proof can be for"))?;
+    match text("htu").and_then(normal) == Some(url) {
+        true => Ok(()),
+        false => refuse("`htu` is not the request's URL"),
+    }
+}
+
+/// The proof's name, if it is young enough to be remembered by it.
+fn fresh(claims: &Map<String, Value>, max_age: Duration, now: Time) -> Result<Proof, Refusal> {
+    let made = window(claims, max_age, now)?;
+    let id = claims.get("jti").and_then(Value::as_str).filter(|id| (1..=JTI).contains(&id.len()));
+    let id = id.ok_or(invalid("`jti` is missing, empty or too long"))?;
+    Ok(Proof { id: id.to_owned(), made })
 }
 
 /// Judges when the proof was made, and returns it.
@@ -284,6 +313,24 @@ mod tests {
         assert_eq!(verdict(&header(), &claims, 3, demand).unwrap_err().reason, Reason::SenderNonce);
         claims["nonce"] = json!(Nonce::new([5; 32]).current(NOW));
         assert!(verdict(&header(), &claims, 3, demand).is_ok());
+    }
+
+    #[test]
+    fn a_proof_without_a_token_tells_the_key_to_bind_to() {
+        let mut claims = claims();
+        claims.as_object_mut().unwrap().remove("ath");
+        let offer = |claims: &Value, url: &str, seed: u8| {
+            let proof = sign(&header().to_string(), &claims.to_string(), seed);
+            offered(&proof, ("POST", url), native::absent, NOW).ok()
+        };
+        assert_eq!(offer(&claims, URL, 3), Some((Proof { id: "p1".into(), made: NOW }, holder().1)));
+        assert_eq!(offer(&claims, "https://gateway.example.test/token", 3), None, "another URL");
+        assert_eq!(offer(&claims, URL, 1), None, "another key's signature");
+        for (name, value) in [("htm", json!("GET")), ("iat", json!(NOW.seconds() - 60)), ("jti", json!(""))] {
+            let mut claims = claims.clone();
+            claims[name] = value;
+            assert_eq!(offer(&claims, URL, 3), None, "{name}");
+        }
     }
 
     #[test]
