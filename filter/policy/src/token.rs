@@ -5,6 +5,7 @@
 //! through. The steps up to the claims are taken once for each token, the last one on every request.
 
 pub mod alg;
+pub mod assertion;
 pub mod cache;
 pub mod chain;
 pub mod claims;
@@ -15,6 +16,7 @@ pub mod jwk;
 pub mod jws;
 pub mod native;
 pub mod prover;
+mod statement;
 pub mod status;
 pub mod svid;
 pub mod typ;

@@ -62,7 +62,8 @@ const FOREIGN: &[&str] = &[
     "wpt+jwt",
 ];
 
-fn bare(text: &str) -> String {
+/// A media type as it is compared.
+pub(super) fn bare(text: &str) -> String {
     let lower = text.to_ascii_lowercase();
     lower.strip_prefix("application/").map_or(lower.clone(), str::to_owned)
 }
