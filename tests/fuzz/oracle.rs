@@ -92,7 +92,7 @@ pub fn jsonrpc(input: &[u8]) {
 fn claims(payload: &str, issuer: &str, policy: &Policy) {
     let (issuer, server) = (policy.issuer(issuer).expect("it is in the policy"), policy.server("crm").expect("it is"));
     let Ok(claims) = Claims::parse(payload.as_bytes(), issuer, NOW) else { return };
-    if claims.fit(issuer, server, NOW).is_ok() {
+    if claims.addressed(server).is_ok() && claims.current(issuer, NOW).is_ok() {
         let said: Value = serde_json::from_str(payload).expect("what is read is JSON");
         let late = said["exp"].as_f64().expect("what fits has an end") + issuer.clock_skew.as_secs_f64();
         assert!(late >= NOW.seconds() as f64, "fits after its end");

@@ -39,7 +39,7 @@ use crate::secret::Secret;
 use claims::Claims;
 use jws::Compact;
 
-/// A token that was proved, and is good for one server now. Only [`Prover::prove`] makes one.
+/// A token that was proved: by [`Prover::prove`], then it is good for one server now, or by [`Prover::recognise`].
 #[derive(Clone, Debug)]
 pub struct Verified(Arc<Proved>);
 
@@ -73,6 +73,11 @@ impl Verified {
     /// What the token says.
     pub fn claims(&self) -> &Claims {
         &self.0.claims
+    }
+
+    /// All that the token says; `None` for another token than the one that was proved.
+    pub fn told(&self, token: &Secret) -> Option<Value> {
+        said(token).filter(|_| digest(token) == *self.digest())
     }
 
     /// The token's SHA-256: in hex how records name it, in base64url how proofs do.

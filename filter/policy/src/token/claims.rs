@@ -82,12 +82,17 @@ impl Claims {
         })
     }
 
-    /// Judges the token for `server` at `now`.
-    pub fn fit(&self, issuer: &Issuer, server: &Server, now: Time) -> Result<(), Refusal> {
+    /// Whether the token is for `server`.
+    pub fn addressed(&self, server: &Server) -> Result<(), Refusal> {
         // [RFC 7519 §4.1.3](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.3): case-sensitive, no normalising.
-        if !self.audiences.iter().any(|one| server.audiences.contains(one)) {
-            return refuse(Reason::TokenAudience, "`aud` does not name this server");
+        match self.audiences.iter().any(|one| server.audiences.contains(one)) {
+            true => Ok(()),
+            false => refuse(Reason::TokenAudience, "`aud` does not name this server"),
         }
+    }
+
+    /// Judges the token at `now`.
+    pub fn current(&self, issuer: &Issuer, now: Time) -> Result<(), Refusal> {
         // [RFC 7519 §4.1.4](https://www.rfc-editor.org/rfc/rfc7519#section-4.1.4): "on or after" means refused.
         if now >= self.expires.plus(issuer.clock_skew) {
             return refuse(Reason::TokenExpired, "`exp` is past");

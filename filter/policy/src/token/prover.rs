@@ -57,7 +57,12 @@ impl Prover {
 
     /// Proves `token`, which came at `since`, for `server` at `now`.
     pub fn prove(&mut self, token: &Secret, server: &Server, policy: &Policy, since: Time, now: Time) -> Outcome {
-        self.judge(token, &Asked { server, policy, since, now }).unwrap_or_else(Outcome::Refused)
+        self.judge(token, &Asked { server: Some(server), policy, since, now }).unwrap_or_else(Outcome::Refused)
+    }
+
+    /// Proves a token of any issuer of the policy. Whom it is for is left to the caller to judge.
+    pub fn recognise(&mut self, token: &Secret, policy: &Policy, since: Time, now: Time) -> Outcome {
+        self.judge(token, &Asked { server: None, policy, since, now }).unwrap_or_else(Outcome::Refused)
     }
 
     /// The host's check of signatures.
@@ -77,7 +82,8 @@ impl Prover {
             },
         };
         let issuer = accepted(server, policy).find(|issuer| issuer.name == proved.name).ok_or_else(foreign)?;
-        proved.claims.fit(issuer, server, now)?;
+        server.map_or(Ok(()), |server| proved.claims.addressed(server))?;
+        proved.claims.current(issuer, now)?;
         match self.listed(issuer, &proved.claims, now)? {
             Step::Done => Ok(Outcome::Proved(Verified(proved))),
             Step::Waits => Ok(Outcome::Waits(issuer.name.clone())),
@@ -209,7 +215,8 @@ impl Prover {
 
 /// What a token is asked for.
 struct Asked<'a> {
-    server: &'a Server,
+    /// The server it has to be for, and has to accept its issuer.
+    server: Option<&'a Server>,
     policy: &'a Policy,
     since: Time,
     now: Time,
@@ -257,11 +264,11 @@ fn signed(
     }
 }
 
-/// The issuer a token claims, if this server accepts it: by `iss`, else by the trust domain of `sub`.
+/// The issuer a token claims, if the server accepts it: by `iss`, else by the trust domain of `sub`.
 ///
 /// What says it is of one issuer is not also of another, whatever the server accepts: the cache would remember which of
 /// them was asked first.
-fn issuer<'p>(compact: &Compact<'_>, server: &Server, policy: &'p Policy) -> Result<&'p Issuer, Refusal> {
+fn issuer<'p>(compact: &Compact<'_>, server: Option<&Server>, policy: &'p Policy) -> Result<&'p Issuer, Refusal> {
     let origin = Origin::read(&compact.payload)?;
     let by_name = accepted(server, policy)
         .filter(|issuer| issuer.profile == Profile::AccessToken)
@@ -277,8 +284,8 @@ fn issuer<'p>(compact: &Compact<'_>, server: &Server, policy: &'p Policy) -> Res
     by_name.or_else(by_domain).ok_or_else(foreign)
 }
 
-fn accepted<'p>(server: &Server, policy: &'p Policy) -> impl Iterator<Item = &'p Issuer> {
-    server.issuers.iter().filter_map(|name| policy.issuer(name))
+fn accepted<'p>(server: Option<&Server>, policy: &'p Policy) -> impl Iterator<Item = &'p Issuer> {
+    policy.issuers().filter(move |issuer| server.is_none_or(|server| server.issuers.contains(&issuer.name)))
 }
 
 fn foreign() -> Refusal {

@@ -57,6 +57,33 @@ fn an_access_token_has_all_that_its_profile_asks_for_whatever_names_the_agent() 
 }
 
 #[test]
+fn a_token_is_recognised_whoever_it_is_for() {
+    let policy = policy();
+    let recognise = |claims: &Value| {
+        let token = Secret::new(token(claims));
+        match Prover::default().recognise(&token, &policy, NOW, NOW) {
+            Outcome::Proved(verified) => Ok((verified, token)),
+            Outcome::Refused(refusal) => Err(refusal.reason),
+            Outcome::Waits(issuer) => panic!("waits for {issuer}"),
+        }
+    };
+    let mut claims = claims();
+    claims["aud"] = json!("https://elsewhere.example.test");
+    let (verified, text) = recognise(&claims).unwrap();
+    assert_eq!(verified.told(&text), Some(claims.clone()));
+    assert_eq!(verified.told(&Secret::new(token(&crate::testing::claims()))), None, "another token");
+    for (name, value, reason) in [
+        ("iss", json!("https://other.example.test"), Reason::TokenIssuer),
+        ("exp", json!(NOW.seconds() - 300), Reason::TokenExpired),
+        ("nbf", json!(NOW.seconds() + 600), Reason::TokenNotYetValid),
+    ] {
+        let mut claims = claims.clone();
+        claims[name] = value;
+        assert_eq!(recognise(&claims).map(drop), Err(reason), "{name}");
+    }
+}
+
+#[test]
 fn the_signature_has_to_be_the_issuers_over_this_text() {
     let text = claims().to_string();
     assert_eq!(verdict(&sign(HEADER, &text, 2)).unwrap_err(), Reason::TokenSignature);
