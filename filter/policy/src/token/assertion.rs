@@ -40,8 +40,10 @@ const TYPES: &[Option<&str>] = &[None, Some("jwt"), Some("client-authentication+
 pub struct Expected<'a> {
     /// The client's identifier.
     pub client: &'a str,
-    /// The client's keys.
+    /// The client's keys; none for a client that is not known or does not sign.
     pub keys: &'a KeySet,
+    /// Keys of nobody, one for each of [`ALGORITHMS`], so that the time does not tell which clients there are.
+    pub decoys: &'a KeySet,
     /// The names we go by, of which it has to be for one.
     pub audiences: &'a [&'a str],
 }
@@ -63,7 +65,7 @@ pub fn claimed(assertion: &str) -> Option<String> {
 
 /// Checks an assertion: everything but whether it was seen before.
 pub fn check(assertion: &str, expected: &Expected<'_>, native: Native, now: Time) -> Result<Assertion, Refusal> {
-    let signer = Signer { keys: expected.keys, algorithms: ALGORITHMS, types: TYPES };
+    let signer = Signer { keys: expected.keys, decoys: expected.decoys, algorithms: ALGORITHMS, types: TYPES };
     let claims = statement::open(assertion, &signer, native)?;
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
     if [text("iss"), text("sub")] != [Some(expected.client); 2] {
@@ -130,7 +132,7 @@ mod tests {
 
     fn verdict(header: &str, claims: &Value) -> Result<Assertion, Reason> {
         let keys = KeySet::read(&[jwk()], Reading { accepted: ALGORITHMS, usage: Usage::Signature }).unwrap();
-        let expected = Expected { client: "agent-7", keys: &keys, audiences: US };
+        let expected = Expected { client: "agent-7", keys: &keys, decoys: &KeySet::default(), audiences: US };
         let assertion = sign(header, &claims.to_string(), 1);
         check(&assertion, &expected, native::absent, NOW).map_err(|refusal| refusal.reason)
     }

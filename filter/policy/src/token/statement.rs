@@ -14,6 +14,8 @@ use crate::denial::Reason;
 pub struct Signer<'a> {
     /// Its public keys.
     pub keys: &'a KeySet,
+    /// Keys of nobody, tried where it has none that fits, for the time that takes.
+    pub decoys: &'a KeySet,
     /// The algorithms it may use.
     pub algorithms: &'a [Algorithm],
     /// The media types that are expected, in lower case and without `application/`; `None` for an object without one.
@@ -35,10 +37,12 @@ pub fn open(text: &str, signer: &Signer<'_>, native: Native) -> Result<Map<Strin
         return Err(Refusal::new(Reason::TokenAlgorithm, "the signer may not use this algorithm"));
     }
     let key = signer.keys.find(header.key.as_deref(), header.algorithm);
-    let key = key.ok_or(Refusal::new(Reason::TokenKeyUnknown, "no key of the signer fits"))?;
-    match key.verifier().accepts(&compact.signature, compact.signed.as_bytes(), native) {
-        true => claims::object(&compact.payload),
-        false => Err(Refusal::new(Reason::TokenSignature, "the signature does not hold")),
+    let tried = key.or_else(|| signer.decoys.find(None, header.algorithm));
+    let holds = tried.is_some_and(|key| key.verifier().accepts(&compact.signature, compact.signed.as_bytes(), native));
+    match (key, holds) {
+        (Some(_), true) => claims::object(&compact.payload),
+        (Some(_), false) => Err(Refusal::new(Reason::TokenSignature, "the signature does not hold")),
+        (None, _) => Err(Refusal::new(Reason::TokenKeyUnknown, "no key of the signer fits")),
     }
 }
 
@@ -55,7 +59,7 @@ mod tests {
 
     fn verdict(text: &str, algorithms: &[Algorithm]) -> Result<Map<String, Value>, Reason> {
         let keys = KeySet::read(&[jwk()], Reading { accepted: algorithms, usage: Usage::Signature }).unwrap();
-        let signer = Signer { keys: &keys, algorithms, types: &[Some("at+jwt")] };
+        let signer = Signer { keys: &keys, decoys: &KeySet::default(), algorithms, types: &[Some("at+jwt")] };
         open(text, &signer, native::absent).map_err(|refusal| refusal.reason)
     }
 
@@ -63,6 +67,16 @@ mod tests {
     fn what_the_signer_said_comes_out() {
         let said = verdict(&sign(HEADER, r#"{"a":1}"#, 1), &[Algorithm::EdDsa]).unwrap();
         assert_eq!(Value::Object(said), json!({ "a": 1 }));
+    }
+
+    #[test]
+    fn a_decoy_signs_for_nobody() {
+        let reading = Reading { accepted: &[Algorithm::EdDsa], usage: Usage::Signature };
+        let decoys = KeySet::read(&[jwk()], reading).unwrap();
+        let (keys, algorithms) = (KeySet::default(), &[Algorithm::EdDsa]);
+        let signer = Signer { keys: &keys, decoys: &decoys, algorithms, types: &[Some("at+jwt")] };
+        let verdict = open(&sign(HEADER, "{}", 1), &signer, native::absent);
+        assert_eq!(verdict.unwrap_err().reason, Reason::TokenKeyUnknown);
     }
 
     #[test]
