@@ -16,7 +16,7 @@ use std::fmt;
 use accredit_policy::Time;
 use accredit_policy::revocation::Target;
 
-pub use profile::Profile;
+pub use profile::{Binding, Method, Name, Profile};
 use secret::Digest;
 
 /// A registered agent.

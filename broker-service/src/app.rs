@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use accredit_policy::token::Prover;
+use accredit_policy::token::{KeySet, Prover};
 use accredit_policy::wire::session::PATH;
 use accredit_policy::{Policy, Secret};
 use axum::routing::{delete, get, post, put};
@@ -54,6 +54,8 @@ pub struct Inner {
     pub replica: String,
     /// How long requests may take.
     pub limits: Limits,
+    /// Keys of nobody, for assertions of clients that are not known.
+    pub decoys: KeySet,
     /// Whether the process stops.
     pub stop: Stop,
 }

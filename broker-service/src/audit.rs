@@ -3,27 +3,21 @@
 use accredit_policy::wire::audit::{BATCH, Batch};
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::Row as _;
 
 use crate::app::App;
 use crate::error::{ApiError, Code};
-use crate::listener::peer::Peer;
 use crate::operator::Operator;
 use crate::store::Statement;
-use crate::token::client::{Client, identify};
+use crate::token::client::{Caller, Client, identify};
 
 /// `POST /v1/audit/events`: keeps a proxy's batch; 204 means that it is on the disk.
-pub async fn deliver(
-    State(app): State<App>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<StatusCode, ApiError> {
-    let Client::Proxy(_) = identify(&app, &peer, &headers).await? else {
+pub async fn deliver(State(app): State<App>, caller: Caller, body: Bytes) -> Result<StatusCode, ApiError> {
+    let Client::Proxy(_) = identify(&app, &caller, None).await? else {
         return Err(ApiError::new(Code::AccessDenied, "only proxies deliver records"));
     };
     let Batch { records } = serde_json::from_slice(&body)

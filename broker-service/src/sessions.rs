@@ -13,8 +13,8 @@
 use std::time::Duration;
 
 use accredit_policy::wire::session::{Key, Keys};
-use axum::extract::{ConnectInfo, State};
-use axum::http::{HeaderMap, header};
+use axum::extract::State;
+use axum::http::header;
 use axum::response::IntoResponse;
 use sqlx::{AnyConnection, Row as _, any::AnyRow};
 use zeroize::Zeroizing;
@@ -22,10 +22,9 @@ use zeroize::Zeroizing;
 use crate::app::App;
 use crate::clock;
 use crate::error::{ApiError, Code};
-use crate::listener::peer::Peer;
 use crate::seal::column::SESSION_KEY;
 use crate::seal::vault::Vault;
-use crate::token::client::{Client, identify};
+use crate::token::client::{Caller, Client, identify};
 
 /// How long keys live.
 #[derive(Clone, Copy, Debug)]
@@ -37,12 +36,8 @@ pub struct Rotation {
 }
 
 /// `GET /v1/session-keys`: the keys that open sessions now, or will soon.
-pub async fn answer(
-    State(app): State<App>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    headers: HeaderMap,
-) -> Result<impl IntoResponse, ApiError> {
-    let Client::Proxy(_) = identify(&app, &peer, &headers).await? else {
+pub async fn answer(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse, ApiError> {
+    let Client::Proxy(_) = identify(&app, &caller, None).await? else {
         return Err(ApiError::new(Code::AccessDenied, "only proxies seal sessions"));
     };
     let keys = current(&app, clock::now().seconds()).await?;

@@ -8,28 +8,23 @@ mod issue;
 use accredit_policy::wire::exchange::GRANT;
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, State};
-use axum::http::{HeaderMap, header};
+use axum::extract::State;
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
 use crate::app::App;
 use crate::error::{ApiError, Code};
-use crate::listener::peer::Peer;
-use client::{Client, identify};
+use client::{Caller, Client, identify};
 use form::Form;
 
 /// Answers a token request.
 ///
 /// [RFC 6749 §5](https://www.rfc-editor.org/rfc/rfc6749#section-5)
-pub async fn answer(
-    State(app): State<App>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, ApiError> {
-    let form = Form::parse(&headers, &body)?;
-    let answer = match (identify(&app, &peer, &headers).await?, form.required("grant_type")?) {
+pub async fn answer(State(app): State<App>, caller: Caller, body: Bytes) -> Result<Response, ApiError> {
+    let form = Form::parse(&caller.headers, &body)?;
+    let client = identify(&app, &caller, Some(&form)).await?;
+    let answer = match (client, form.required("grant_type")?) {
         (Client::Agent(agent), "client_credentials") => issue::answer(&app, &agent, &form).await?,
         (Client::Proxy(proxy), GRANT) => exchange::answer(&app, proxy, &form).await?,
         (_, "client_credentials" | GRANT) => {

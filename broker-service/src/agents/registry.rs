@@ -1,6 +1,5 @@
 //! The table of agents. Whatever changes is on the record in the same transaction.
 
-use accredit_policy::Secret;
 use accredit_policy::config::error::{Path, Report};
 use accredit_policy::revocation::Revocation;
 use accredit_policy::wire::audit::Record;
@@ -113,16 +112,6 @@ async fn mark(connection: &mut AnyConnection, id: &str, status: Status) -> Resul
     );
     let query = query.bind(status.name()).bind(clock::signed(clock::now())).bind(id).bind(from.name()).bind(or.name());
     Ok(query.execute(connection).await?.rows_affected() == 1)
-}
-
-/// The agent that proves to be `id` by its secret. Unknown and wrong take the same way.
-pub async fn authenticate(pool: &AnyPool, id: &str, secret: &Secret) -> Result<Option<Agent>, ApiError> {
-    let agent = find(pool, id).await?;
-    let proved = match agent.as_ref().and_then(|agent| agent.secret.as_ref()) {
-        Some(digest) => digest.matches(secret),
-        None => Digest::nobody(secret),
-    };
-    Ok(agent.filter(|_| proved))
 }
 
 fn read(row: &AnyRow) -> Result<Agent, sqlx::Error> {

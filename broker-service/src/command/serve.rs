@@ -20,6 +20,7 @@ use crate::listener::{Listener, Over};
 use crate::seal::vault::Vault;
 use crate::secrets::Secrets;
 use crate::store::Store;
+use crate::token::client::decoys;
 use crate::{clock, foreign};
 
 /// Serves until the process is told to stop, and finishes what it has begun.
@@ -56,6 +57,7 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
         uses,
         replica,
         limits,
+        decoys: decoys().map_err(|bad| format!("the set of decoys {bad}"))?,
         stop: stop.clone(),
     });
     registry::reconcile(&app, &agents).await.map_err(|error| error.internal)?;
