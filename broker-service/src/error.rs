@@ -19,6 +19,8 @@ pub enum Code {
     Conflict,
     /// The client did not prove who it is.
     InvalidClient,
+    /// The proof of a key's possession does not hold.
+    InvalidDpopProof,
     /// The bearer token is not the operator's.
     InvalidToken,
     /// The request cannot be read, or its token proves nothing.
@@ -49,6 +51,7 @@ impl Code {
             Self::AccessDenied => ("access_denied", StatusCode::FORBIDDEN),
             Self::Conflict => ("conflict", StatusCode::CONFLICT),
             Self::InvalidClient => ("invalid_client", StatusCode::UNAUTHORIZED),
+            Self::InvalidDpopProof => ("invalid_dpop_proof", StatusCode::BAD_REQUEST),
             Self::InvalidToken => ("invalid_token", StatusCode::UNAUTHORIZED),
             Self::InvalidRequest => ("invalid_request", StatusCode::BAD_REQUEST),
             Self::InvalidScope => ("invalid_scope", StatusCode::BAD_REQUEST),

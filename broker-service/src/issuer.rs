@@ -55,6 +55,9 @@ pub struct AccessToken<'a> {
     /// Through whom.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub act: Option<Value>,
+    /// What it is bound to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cnf: Option<Value>,
 }
 
 /// Why there is no key.

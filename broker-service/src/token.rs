@@ -1,5 +1,6 @@
 //! `POST /token`: who asks, for which grant, and the answer.
 
+pub mod binding;
 pub mod client;
 mod exchange;
 mod form;
@@ -25,7 +26,7 @@ pub async fn answer(State(app): State<App>, caller: Caller, body: Bytes) -> Resu
     let form = Form::parse(&caller.headers, &body)?;
     let client = identify(&app, &caller, Some(&form)).await?;
     let answer = match (client, form.required("grant_type")?) {
-        (Client::Agent(agent), "client_credentials") => issue::answer(&app, &agent, &form).await?,
+        (Client::Agent(agent), "client_credentials") => issue::answer(&app, &caller, &agent, &form).await?,
         (Client::Proxy(proxy), GRANT) => exchange::answer(&app, proxy, &form).await?,
         (_, "client_credentials" | GRANT) => {
             return Err(ApiError::new(Code::AccessDenied, "this grant is not for this client"));

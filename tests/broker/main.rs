@@ -2,7 +2,9 @@
 
 mod agents;
 mod audit;
+mod binding;
 mod cli;
+mod clients;
 mod exchange;
 mod explain;
 mod foreign;

@@ -53,6 +53,7 @@ impl Jwt {
                 iat: call.lease.issued.seconds(),
                 exp: call.lease.expires.seconds(),
                 act: actors(&claims.chain),
+                cnf: None,
             },
         );
         let token = token.map_err(|error| Failure::Unavailable(format!("the token was not signed: {error}")))?;

@@ -7,6 +7,8 @@ use accredit_policy::token::{digest, hex};
 use accredit_policy::wire::audit::{self, Decision, Kind, Record};
 use serde_json::{Value, json};
 
+use super::binding::{Bond, bind};
+use super::client::Caller;
 use super::form::Form;
 use crate::agents::Agent;
 use crate::app::App;
@@ -15,8 +17,11 @@ use crate::error::{ApiError, Code};
 use crate::issuer::{ACCESS_TOKEN, AccessToken};
 
 /// Issues a token, or refuses; either is on the record before the agent learns of it.
-pub async fn answer(app: &App, agent: &Agent, form: &Form) -> Result<Value, ApiError> {
-    let granted = grant(agent, form);
+pub async fn answer(app: &App, caller: &Caller, agent: &Agent, form: &Form) -> Result<Value, ApiError> {
+    let granted = match bind(app, caller, agent).await {
+        Ok(bond) => grant(agent, bond, form),
+        Err(error) => Err(error),
+    };
     let mut record = Record {
         id: clock::id()?,
         time: clock::now().rfc3339(),
@@ -40,10 +45,11 @@ pub async fn answer(app: &App, agent: &Agent, form: &Form) -> Result<Value, ApiE
 struct Grant {
     resource: String,
     scopes: Scopes,
+    bond: Bond,
 }
 
 /// The policy of issuance: the intersection of asked and allowed, or a refusal.
-fn grant(agent: &Agent, form: &Form) -> Result<Grant, ApiError> {
+fn grant(agent: &Agent, bond: Bond, form: &Form) -> Result<Grant, ApiError> {
     // [RFC 8707 §2](https://www.rfc-editor.org/rfc/rfc8707#section-2)
     let resource = match (form.optional("resource")?, agent.profile.resources.as_slice()) {
         (Some(resource), allowed) if allowed.iter().any(|one| one == resource) => resource,
@@ -56,7 +62,7 @@ fn grant(agent: &Agent, form: &Form) -> Result<Grant, ApiError> {
     };
     match scopes.is_empty() {
         true => Err(ApiError::new(Code::InvalidScope, "none of the scopes is allowed for this client")),
-        false => Ok(Grant { resource: resource.to_owned(), scopes }),
+        false => Ok(Grant { resource: resource.to_owned(), scopes, bond }),
     }
 }
 
@@ -76,6 +82,7 @@ fn sign(app: &App, agent: &Agent, grant: &Grant, record: &mut Record) -> Result<
             iat: now.seconds(),
             exp: now.plus(lifetime).seconds(),
             act: None,
+            cnf: grant.bond.cnf(),
         },
     );
     let token = token.map_err(ApiError::unavailable)?;
@@ -85,7 +92,7 @@ fn sign(app: &App, agent: &Agent, grant: &Grant, record: &mut Record) -> Result<
         Some(audit::Scopes { required: Vec::new(), held: grant.scopes.iter().map(str::to_owned).collect() });
     Ok(json!({
         "access_token": token.reveal(),
-        "token_type": "Bearer",
+        "token_type": grant.bond.token_type(),
         "expires_in": lifetime.as_secs(),
         "scope": scope,
     }))
