@@ -1,10 +1,12 @@
-//! `POST /token`: who asks, for which grant, and the answer.
+//! The endpoints for clients: `POST /token` and `POST /introspect`.
 
 pub mod binding;
 pub mod client;
 mod exchange;
 mod form;
+pub mod introspect;
 mod issue;
+mod own;
 
 use accredit_policy::wire::exchange::GRANT;
 use axum::Json;

@@ -8,6 +8,7 @@ mod clients;
 mod exchange;
 mod explain;
 mod foreign;
+mod introspect;
 mod issue;
 mod parts;
 mod secrets;
