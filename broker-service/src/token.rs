@@ -1,4 +1,4 @@
-//! The endpoints for clients: `POST /token` and `POST /introspect`.
+//! The endpoints for clients: `POST /token`, `POST /introspect` and `POST /revoke`.
 
 pub mod binding;
 pub mod client;
@@ -7,6 +7,7 @@ mod form;
 pub mod introspect;
 mod issue;
 mod own;
+pub mod revoke;
 
 use accredit_policy::wire::exchange::GRANT;
 use axum::Json;

@@ -11,6 +11,7 @@ mod foreign;
 mod introspect;
 mod issue;
 mod parts;
+mod revoke;
 mod secrets;
 mod session;
 mod start;
