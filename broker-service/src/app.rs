@@ -12,6 +12,7 @@ use axum::{Router, middleware};
 use crate::agents::life::Uses;
 use crate::credential::Definition;
 use crate::issuer::Issuer;
+use crate::limit::Rates;
 use crate::listener::Limits;
 use crate::listener::request::{Intake, Room, limit, nowhere, read, survive, wrong_method};
 use crate::listener::stop::Stop;
@@ -54,6 +55,8 @@ pub struct Inner {
     pub replica: String,
     /// How long requests may take.
     pub limits: Limits,
+    /// How many there may be.
+    pub rates: Rates,
     /// Keys of nobody, for assertions of clients that are not known.
     pub decoys: KeySet,
     /// Whether the process stops.

@@ -39,6 +39,8 @@ pub enum Code {
     TemporarilyUnavailable,
     /// The body is larger than the route takes.
     TooLarge,
+    /// The caller has to wait so many seconds.
+    TooManyRequests(u64),
     /// The body does not come.
     TooSlow,
     /// No such grant.
@@ -60,6 +62,7 @@ impl Code {
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND),
             Self::ServerError => ("server_error", StatusCode::INTERNAL_SERVER_ERROR),
             Self::TooLarge => ("request_too_large", StatusCode::PAYLOAD_TOO_LARGE),
+            Self::TooManyRequests(_) => ("temporarily_unavailable", StatusCode::TOO_MANY_REQUESTS),
             Self::TooSlow => ("request_too_slow", StatusCode::REQUEST_TIMEOUT),
             Self::TemporarilyUnavailable => ("temporarily_unavailable", StatusCode::SERVICE_UNAVAILABLE),
             Self::UnsupportedGrantType => ("unsupported_grant_type", StatusCode::BAD_REQUEST),
@@ -137,6 +140,9 @@ impl IntoResponse for ApiError {
             false => json!({ "error": error, "error_description": self.public, "details": self.details }),
         };
         let mut response = (status, Json(body)).into_response();
+        if let Code::TooManyRequests(seconds) = self.code {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
         let challenge = match self.code {
             Code::InvalidClient => Some((header::WWW_AUTHENTICATE, "Basic realm=\"accredit\"")),
             Code::InvalidToken => Some((header::WWW_AUTHENTICATE, "Bearer error=\"invalid_token\"")),

@@ -12,6 +12,7 @@ mod error;
 mod foreign;
 mod issuer;
 mod lease;
+mod limit;
 mod listener;
 mod metadata;
 mod operator;

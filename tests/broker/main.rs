@@ -10,6 +10,7 @@ mod explain;
 mod foreign;
 mod introspect;
 mod issue;
+mod limit;
 mod parts;
 mod revoke;
 mod secrets;

@@ -15,6 +15,7 @@ use crate::app::{App, Inner};
 use crate::config::{self, Config, Listen};
 use crate::issuer::Issuer;
 use crate::lease::reap;
+use crate::limit::Rates;
 use crate::listener::stop::{Signals, Stop};
 use crate::listener::{Listener, Over};
 use crate::seal::vault::Vault;
@@ -42,7 +43,7 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
     let vault = Vault::unlock(&store, secrets, &data).await?;
     let secrets = Secrets::new(store.clone(), vault.clone());
     let (uses, replica) = (Uses::default(), clock::id()?);
-    let (Listen { address, tls, limits }, stop) = (listen, Stop::default());
+    let (Listen { address, tls, limits, rates }, stop) = (listen, Stop::default());
     let app = App::new(Inner {
         issuer,
         store,
@@ -57,6 +58,7 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
         uses,
         replica,
         limits,
+        rates: Rates::new(rates),
         decoys: decoys().map_err(|bad| format!("the set of decoys {bad}"))?,
         stop: stop.clone(),
     });

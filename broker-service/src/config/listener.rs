@@ -9,6 +9,7 @@ use accredit_policy::config::field::{Field, each, entries, refuse_unknown};
 use accredit_policy::config::unit::Span;
 
 use super::{Files, raw};
+use crate::limit::{Quota, Rate};
 use crate::listener::Limits;
 use crate::listener::tls::{Flaw, Part, Paths, Tls};
 use crate::proxies::{Proxies, San, Taken};
@@ -22,6 +23,8 @@ pub struct Listen {
     pub tls: Option<Tls>,
     /// How many and how long.
     pub limits: Limits,
+    /// How often.
+    pub rates: Quota,
 }
 
 /// Whether clients are asked for certificates.
@@ -52,8 +55,11 @@ impl Files {
         let tls = paths.map(|paths| self.tls(paths, &root.at("tls")));
         let insecure = insecure.optional(&root.at("insecure"), &mut self.report).unwrap_or_default();
         let address = self.socket(listen, secured || insecure, &root.at("listen"));
-        let limits = self.limits(limits, &root.at("limits"));
-        let listen = || Some(Listen { address: address?, tls: tls.map_or(Some(None), |tls| tls.map(Some))?, limits });
+        let (limits, rates) = self.limits(limits, &root.at("limits"));
+        let listen = || {
+            let tls = tls.map_or(Some(None), |tls| tls.map(Some))?;
+            Some(Listen { address: address?, tls, limits, rates })
+        };
         (listen(), clients)
     }
 
@@ -107,9 +113,9 @@ impl Files {
         None
     }
 
-    fn limits(&mut self, limits: Field<raw::Limits>, path: &Path) -> Limits {
+    fn limits(&mut self, limits: Field<raw::Limits>, path: &Path) -> (Limits, Quota) {
         let raw = limits.optional(path, &mut self.report).unwrap_or_default();
-        let raw::Limits { connections, request, answer, drain, unknown } = raw;
+        let raw::Limits { connections, request, answer, drain, token, failures, unknown } = raw;
         refuse_unknown(&unknown, raw::Limits::FIELDS, path, &mut self.report);
         let usual = Limits::default();
         let at = path.at("connections");
@@ -129,11 +135,34 @@ impl Files {
             }
             span
         };
-        Limits {
+        let limits = Limits {
             connections,
             request: span(request, "request", usual.request, 100..=60_000, "`100ms` to `1m`"),
             answer: span(answer, "answer", usual.answer, 100..=300_000, "`100ms` to `5m`"),
             drain: span(drain, "drain", usual.drain, 0..=300_000, "`0s` to `5m`"),
+        };
+        let usual = Quota::default();
+        let requests = self.rate(token, usual.requests, &path.at("token"));
+        let failures = self.rate(failures, usual.failures, &path.at("failures"));
+        (limits, Quota { requests, failures })
+    }
+
+    fn rate(&mut self, rate: Field<raw::Rate>, usual: Rate, path: &Path) -> Rate {
+        let raw::Rate { per_second, burst, unknown } = rate.optional(path, &mut self.report).unwrap_or_default();
+        refuse_unknown(&unknown, raw::Rate::FIELDS, path, &mut self.report);
+        let mut count = |field: Field<u64>, name, usual| {
+            let Some(count) = field.optional(&path.at(name), &mut self.report) else { return usual };
+            match u32::try_from(count) {
+                Ok(count @ 1..=1_000_000) => count,
+                _ => {
+                    self.report.add(&path.at(name), format!("`{count}`"), "`1` to `1000000`");
+                    usual
+                }
+            }
+        };
+        Rate {
+            per_second: count(per_second, "per_second", usual.per_second),
+            burst: count(burst, "burst", usual.burst),
         }
     }
 
@@ -197,8 +226,8 @@ mod tests {
             let limits = files.limits(Field::Read(serde_json::from_str(text).unwrap()), &Path::root().at("limits"));
             files.report.finish(Some(limits)).map_err(|errors| errors.to_string())
         };
-        assert_eq!(read("{}"), Ok(Limits::default()));
-        let given = read(r#"{"connections": 1, "request": "100ms", "answer": "5m", "drain": "0s"}"#).unwrap();
+        assert_eq!(read("{}"), Ok((Limits::default(), Quota::default())));
+        let (given, _) = read(r#"{"connections": 1, "request": "100ms", "answer": "5m", "drain": "0s"}"#).unwrap();
         assert_eq!((given.connections, given.drain), (1, Duration::ZERO));
         for (text, place) in [
             (r#"{"connections": 0}"#, "`limits.connections`: found `0`"),

@@ -86,6 +86,20 @@ object! {
         pub answer: Span,
         /// For what has begun when the process is told to stop; `10s` unless given.
         pub drain: Span,
+        /// How often one agent may ask for tokens, and about them; 50 in a second and 100 at once unless given.
+        pub token: Rate,
+        /// How often it may fail from one address to prove who one is; 5 in a second and 50 at once unless given.
+        pub failures: Rate,
+    }
+}
+
+object! {
+    /// A rate.
+    pub struct Rate {
+        /// How many in a second.
+        pub per_second: u64,
+        /// How many at once, ahead of that.
+        pub burst: u64,
     }
 }
 

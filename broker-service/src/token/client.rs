@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! `Authorization` ─────▶ basic ───────┐
-//! `client_assertion` ──▶ assertion ───┼──▶ the method it is registered for? ──▶ active? ──▶ Client
+//! `client_assertion` ──▶ assertion ───┼──▶ the method it is registered for? ──▶ active? ──▶ within its rate? ──▶ Client
 //! neither ─────────────▶ certificate ─┘
 //! ```
 //!
@@ -68,15 +68,21 @@ impl Caller {
 pub async fn identify(app: &App, caller: &Caller, form: Option<&Form>) -> Result<Client, ApiError> {
     let shown = Shown::read(caller, form)?;
     let address = caller.peer.address.ip();
+    // Nothing can be guessed about a certificate: the handshake has proved it.
+    if !matches!(shown, Shown::Certificate { .. }) {
+        app.rates.guesses(address)?;
+    }
     match prove(app, &shown).await {
         Ok(client) => {
             if let Client::Agent(agent) = &client {
+                app.rates.request(&agent.id)?;
                 app.uses.note(&agent.id);
             }
             Ok(client)
         }
         Err(Failure::Broker(error)) => Err(error),
         Err(Failure::Unproved(why)) => {
+            app.rates.failed(address);
             let who = shown.id().unwrap_or_default();
             Err(ApiError::new(Code::InvalidClient, "client authentication failed")
                 .because(format!("{who:?} at {address}: {why}")))
