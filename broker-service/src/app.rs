@@ -10,6 +10,7 @@ use axum::routing::{delete, get, post, put};
 use axum::{Router, middleware};
 
 use crate::agents::life::Uses;
+use crate::config::Clients;
 use crate::credential::Definition;
 use crate::issuer::Issuer;
 use crate::limit::Rates;
@@ -57,6 +58,8 @@ pub struct Inner {
     pub limits: Limits,
     /// How many there may be.
     pub rates: Rates,
+    /// Whether clients are asked for certificates.
+    pub clients: Clients,
     /// Keys of nobody, for assertions of clients that are not known.
     pub decoys: KeySet,
     /// Whether the process stops.

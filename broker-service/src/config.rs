@@ -23,7 +23,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 pub use agents::Agent;
-pub use listener::Listen;
+pub use listener::{Clients, Listen};
 use secrets::Wrapping;
 
 use crate::agents::profile;

@@ -4,6 +4,7 @@ mod agents;
 mod audit;
 mod binding;
 mod cli;
+mod client;
 mod clients;
 mod exchange;
 mod explain;

@@ -43,7 +43,7 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
     let vault = Vault::unlock(&store, secrets, &data).await?;
     let secrets = Secrets::new(store.clone(), vault.clone());
     let (uses, replica) = (Uses::default(), clock::id()?);
-    let (Listen { address, tls, limits, rates }, stop) = (listen, Stop::default());
+    let (Listen { address, tls, limits, rates, clients }, stop) = (listen, Stop::default());
     let app = App::new(Inner {
         issuer,
         store,
@@ -60,6 +60,7 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
         limits,
         rates: Rates::new(rates),
         decoys: decoys().map_err(|bad| format!("the set of decoys {bad}"))?,
+        clients,
         stop: stop.clone(),
     });
     registry::reconcile(&app, &agents).await.map_err(|error| error.internal)?;

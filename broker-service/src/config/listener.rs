@@ -25,13 +25,17 @@ pub struct Listen {
     pub limits: Limits,
     /// How often.
     pub rates: Quota,
+    /// Whether clients are asked for certificates.
+    pub clients: Clients,
 }
 
 /// Whether clients are asked for certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Clients {
-    Asked,
+pub enum Clients {
+    /// Nobody is.
     Anonymous,
+    /// Everybody is; nobody has to have one.
+    Asked,
 }
 
 impl Files {
@@ -58,7 +62,7 @@ impl Files {
         let (limits, rates) = self.limits(limits, &root.at("limits"));
         let listen = || {
             let tls = tls.map_or(Some(None), |tls| tls.map(Some))?;
-            Some(Listen { address: address?, tls, limits, rates })
+            Some(Listen { address: address?, tls, limits, rates, clients })
         };
         (listen(), clients)
     }
