@@ -2,8 +2,13 @@
 
 mod agents;
 mod audit;
+mod binding;
+mod client;
+mod clients;
 mod exchange;
 mod foreign;
+mod introspect;
 mod issue;
+mod revoke;
 mod session;
 mod support;
