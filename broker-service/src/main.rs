@@ -21,6 +21,7 @@ mod proxies;
 mod seal;
 mod secrets;
 mod sessions;
+mod signer;
 mod store;
 mod token;
 
