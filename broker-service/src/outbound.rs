@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Certificate, Client, RequestBuilder, StatusCode};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -23,6 +25,8 @@ pub struct Outbound(Client);
 pub struct Reply {
     /// Its status.
     pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
     /// Its body; it can hold secrets.
     pub body: Zeroizing<Vec<u8>>,
 }
@@ -48,7 +52,7 @@ impl Outbound {
 pub async fn send(request: RequestBuilder) -> Result<Reply, Failure> {
     let failed = |error: reqwest::Error| Failure::Unavailable(cause(error));
     let mut response = request.send().await.map_err(failed)?;
-    let status = response.status();
+    let (status, headers) = (response.status(), response.headers().clone());
     let mut body = Zeroizing::new(Vec::new());
     while let Some(chunk) = response.chunk().await.map_err(failed)? {
         body.extend_from_slice(&chunk);
@@ -56,14 +60,35 @@ pub async fn send(request: RequestBuilder) -> Result<Reply, Failure> {
             return Err(Failure::Unavailable("the answer is too large".into()));
         }
     }
-    Ok(Reply { status, body })
+    Ok(Reply { status, headers, body })
 }
 
 impl Reply {
     /// The body as a JSON object.
     pub fn json(&self) -> Result<Value, Failure> {
-        let value = serde_json::from_slice(&self.body).ok().filter(Value::is_object);
-        value.ok_or_else(|| Failure::Unavailable(format!("the answer with status {} is no JSON object", self.status)))
+        self.read()
+            .and_then(|value: Value| if value.is_object() { Ok(value) } else { Err(self.nonsense("JSON object")) })
+    }
+
+    /// The body as the members of a JSON object that `T` has.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        let media = self.media();
+        let named = media == "application/json" || media.starts_with("application/") && media.ends_with("+json");
+        let value = serde_json::from_slice(&self.body).ok().filter(|_| named);
+        value.ok_or_else(|| self.nonsense("JSON object"))
+    }
+
+    /// The media type without its parameters, in lower case.
+    ///
+    /// [RFC 9110 §8.3.1](https://www.rfc-editor.org/rfc/rfc9110#section-8.3.1)
+    pub fn media(&self) -> String {
+        let value = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    }
+
+    /// The answer is not what was asked for; what it is stays untold.
+    pub fn nonsense(&self, wanted: &str) -> Failure {
+        Failure::Unavailable(format!("the answer with status {} is no {wanted}", self.status.as_u16()))
     }
 }
 

@@ -114,7 +114,8 @@ mod tests {
     use super::*;
 
     fn tell(body: &str) -> String {
-        let reply = Reply { status: StatusCode::FORBIDDEN, body: Zeroizing::new(body.into()) };
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        let reply = Reply { status: StatusCode::FORBIDDEN, headers, body: Zeroizing::new(body.into()) };
         told(&reply, "a/b", &Secret::new("s.token"))
     }
 
