@@ -5,6 +5,7 @@ mod credentials;
 mod listener;
 pub mod raw;
 pub mod secrets;
+mod target;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -9,6 +9,7 @@
 pub mod fixed;
 pub mod headers;
 pub mod jwt;
+pub mod oauth;
 pub mod openbao;
 pub mod postgres;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use crate::store::NotKept;
 use fixed::Fixed;
 use headers::Headers;
 use jwt::Jwt;
+use oauth::OAuth;
 use openbao::OpenBao;
 use postgres::Postgres;
 
@@ -56,6 +58,8 @@ pub enum Kind {
     OpenBao(OpenBao),
     /// A role of a PostgreSQL server.
     Postgres(Box<Postgres>),
+    /// Another authorization server issues it.
+    OAuth(Box<OAuth>),
 }
 
 /// The call a credential is minted for.
@@ -139,7 +143,7 @@ pub enum Ended {
 }
 
 /// Why there is no credential, or why it could not be ended; holds no secret.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// The target has decided against it; to ask again would not help.
     Refused(String),
@@ -194,6 +198,7 @@ impl Definition {
             Kind::Fixed(fixed) => fixed.mint(call).await,
             Kind::OpenBao(openbao) => openbao.mint(call, ledger).await,
             Kind::Postgres(postgres) => postgres.mint(call).await,
+            Kind::OAuth(oauth) => oauth.mint(call, ledger).await,
         }
     }
 
@@ -203,6 +208,7 @@ impl Definition {
             Kind::Jwt(_) | Kind::Fixed(_) => Ok(Ended::Expires),
             Kind::OpenBao(openbao) => openbao.end(handle).await,
             Kind::Postgres(postgres) => postgres.end(lease).await,
+            Kind::OAuth(oauth) => oauth.end(handle).await,
         }
     }
 }
@@ -215,6 +221,7 @@ impl Kind {
             Self::Fixed(_) => "static",
             Self::OpenBao(_) => "openbao",
             Self::Postgres(_) => "postgres",
+            Self::OAuth(_) => "oauth",
         }
     }
 
@@ -223,6 +230,7 @@ impl Kind {
         match self {
             Self::Jwt(_) | Self::Fixed(_) => false,
             Self::OpenBao(_) | Self::Postgres(_) => true,
+            Self::OAuth(oauth) => oauth.outlives(),
         }
     }
 }

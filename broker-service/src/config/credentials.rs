@@ -16,6 +16,7 @@ use super::{Files, raw};
 use crate::credential::fixed::Fixed;
 use crate::credential::headers::Headers;
 use crate::credential::jwt::Jwt;
+use crate::credential::oauth::OAuth;
 use crate::credential::openbao::OpenBao;
 use crate::credential::postgres::Postgres;
 use crate::credential::{Definition, Kind};
@@ -57,6 +58,7 @@ impl Files {
             "jwt" => (words(Jwt::FIELDS), Jwt::HEADERS, TTL),
             "static" => (words(Fixed::FIELDS), Fixed::HEADERS, TTL),
             "openbao" => (OpenBao::fields(&unknown), OpenBao::HEADERS, HOUR),
+            "oauth" => (words(OAuth::FIELDS), OAuth::HEADERS, HOUR),
             "postgres" => (words(Postgres::FIELDS), Postgres::HEADERS, HOUR),
             _ => (Vec::new(), &[], TTL),
         };
@@ -65,6 +67,7 @@ impl Files {
             "jwt" => Jwt::check(unknown, self, path).map(Kind::Jwt),
             "static" => Fixed::check(unknown, self, path).map(Kind::Fixed),
             "openbao" => OpenBao::check(unknown, self, path).map(Kind::OpenBao),
+            "oauth" => OAuth::check(unknown, self, path).map(Box::new).map(Kind::OAuth),
             "postgres" => Postgres::check(unknown, self, path).map(Box::new).map(Kind::Postgres),
             _ => {
                 self.report.add(&at, format!("`{word}`"), list(KINDS));
@@ -107,4 +110,4 @@ impl Files {
 }
 
 /// The kinds there are.
-const KINDS: &[&str] = &["jwt", "openbao", "postgres", "static"];
+const KINDS: &[&str] = &["jwt", "oauth", "openbao", "postgres", "static"];
