@@ -21,6 +21,15 @@ pub fn unsigned(millis: i64) -> Time {
     Time::from_millis(u64::try_from(millis).unwrap_or_default())
 }
 
+/// A moment as others write it, in UTC.
+///
+/// [RFC 3339 §5.6](https://www.rfc-editor.org/rfc/rfc3339#section-5.6)
+pub fn parse(text: &str) -> Option<Time> {
+    let moment = humantime::parse_rfc3339(text).ok()?;
+    let since = moment.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok().map(Time::from_millis)
+}
+
 /// Bytes nobody can guess, from the operating system.
 pub fn random<const N: usize>() -> Result<[u8; N], getrandom::Error> {
     let mut bytes = [0; N];
@@ -31,4 +40,20 @@ pub fn random<const N: usize>() -> Result<[u8; N], getrandom::Error> {
 /// A new identifier that sorts by time.
 pub fn id() -> Result<String, getrandom::Error> {
     Ok(audit::id(now().millis(), random()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_in_utc_are_read() {
+        let read = |text: &str| parse(text).map(Time::millis);
+        assert_eq!(read("2025-11-25T10:04:35Z"), Some(1_764_065_075_000));
+        assert_eq!(read("2025-11-25T10:04:35.250Z"), Some(1_764_065_075_250));
+        for text in ["", "2025-11-25", "2025-11-25T10:04:35", "2025-11-25T10:04:35+02:00", "2025-02-30T10:04:35Z"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+        assert_eq!(read("1969-12-31T23:59:59Z"), None);
+    }
 }

@@ -109,11 +109,6 @@ impl Signer {
         Ok(Self { key, algorithm, id })
     }
 
-    /// How it signs.
-    pub fn algorithm(&self) -> Algorithm {
-        self.algorithm
-    }
-
     /// Signs `claims` as a JWT in the compact form.
     ///
     /// [RFC 7515 §7.1](https://www.rfc-editor.org/rfc/rfc7515#section-7.1)

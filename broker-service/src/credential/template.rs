@@ -33,6 +33,11 @@ impl fmt::Display for BadTemplate {
 impl Template {
     /// Reads a text whose places are all of `accepted`. A brace that stands for itself is written twice.
     pub fn parse(text: &str, accepted: &[&str]) -> Result<Self, BadTemplate> {
+        Self::parse_by(text, |name| accepted.contains(&name))
+    }
+
+    /// Reads a text whose places are all ones that `accepts` takes.
+    pub fn parse_by(text: &str, accepts: impl Fn(&str) -> bool) -> Result<Self, BadTemplate> {
         let mut parts = Vec::new();
         let mut plain = String::new();
         let mut rest = text.chars().peekable();
@@ -48,7 +53,7 @@ impl Template {
                             letter => name.push(letter),
                         }
                     }
-                    if !accepted.contains(&name.as_str()) {
+                    if !accepts(&name) {
                         return Err(BadTemplate::Unknown(name));
                     }
                     parts.push(Part::Text(std::mem::take(&mut plain)));
@@ -67,6 +72,23 @@ impl Template {
             Part::Text(plain) => Some(text + plain),
             Part::Place(name) => Some(text + fill(name)?),
         })
+    }
+
+    /// The text, where it has no place.
+    pub fn plain(&self) -> Option<&str> {
+        match &*self.0 {
+            [] => Some(""),
+            [Part::Text(plain)] => Some(plain),
+            _ => None,
+        }
+    }
+
+    /// The place that is all of the text.
+    pub fn lone(&self) -> Option<&str> {
+        match &*self.0 {
+            [Part::Place(name)] => Some(name),
+            _ => None,
+        }
     }
 
     /// The names of its places.
@@ -92,6 +114,18 @@ mod tests {
         assert_eq!(filled("{{agent}}"), Some("{agent}".into()));
         assert_eq!(filled(""), Some(String::new()));
         assert_eq!(filled("{tool}"), None);
+    }
+
+    #[test]
+    fn a_text_is_plain_or_a_place_or_both() {
+        let parts = |text: &str| {
+            let template = Template::parse(text, &["agent"]).unwrap();
+            (template.plain().map(str::to_owned), template.lone().map(str::to_owned))
+        };
+        assert_eq!(parts(""), (Some(String::new()), None));
+        assert_eq!(parts("a{{b"), (Some("a{b".into()), None));
+        assert_eq!(parts("{agent}"), (None, Some("agent".into())));
+        assert_eq!(parts("a{agent}"), (None, None));
     }
 
     #[test]

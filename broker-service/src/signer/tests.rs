@@ -43,7 +43,7 @@ fn p256() -> (EcdsaKeyPair, Secret) {
 fn another_implementation_reads_what_a_p256_key_signs() {
     let (key, pem) = p256();
     let signer = Signer::read(&pem, None, Some("k-1".into())).unwrap();
-    assert_eq!(signer.algorithm(), Algorithm::Es256);
+    assert_eq!(signer.algorithm, Algorithm::Es256);
     let token = signer.sign(&json!({ "iss": "us" })).unwrap();
     let token = UntrustedToken::new(token.reveal()).unwrap();
     assert_eq!(token.header().key_id.as_deref(), Some("k-1"));
