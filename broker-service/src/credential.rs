@@ -7,6 +7,7 @@
 //! ```
 
 pub mod fixed;
+pub mod github;
 pub mod headers;
 pub mod jwt;
 pub mod oauth;
@@ -28,6 +29,7 @@ use crate::issuer::Issuer;
 use crate::secrets::Secrets;
 use crate::store::NotKept;
 use fixed::Fixed;
+use github::GitHub;
 use headers::Headers;
 use jwt::Jwt;
 use oauth::OAuth;
@@ -58,6 +60,8 @@ pub enum Kind {
     OpenBao(OpenBao),
     /// A role of a PostgreSQL server.
     Postgres(Box<Postgres>),
+    /// An installation of a GitHub App.
+    GitHub(Box<GitHub>),
     /// Another authorization server issues it.
     OAuth(Box<OAuth>),
 }
@@ -198,6 +202,7 @@ impl Definition {
             Kind::Fixed(fixed) => fixed.mint(call).await,
             Kind::OpenBao(openbao) => openbao.mint(call, ledger).await,
             Kind::Postgres(postgres) => postgres.mint(call).await,
+            Kind::GitHub(github) => github.mint(call, ledger).await,
             Kind::OAuth(oauth) => oauth.mint(call, ledger).await,
         }
     }
@@ -208,6 +213,7 @@ impl Definition {
             Kind::Jwt(_) | Kind::Fixed(_) => Ok(Ended::Expires),
             Kind::OpenBao(openbao) => openbao.end(handle).await,
             Kind::Postgres(postgres) => postgres.end(lease).await,
+            Kind::GitHub(github) => github.end(handle).await,
             Kind::OAuth(oauth) => oauth.end(handle).await,
         }
     }
@@ -221,6 +227,7 @@ impl Kind {
             Self::Fixed(_) => "static",
             Self::OpenBao(_) => "openbao",
             Self::Postgres(_) => "postgres",
+            Self::GitHub(_) => "github",
             Self::OAuth(_) => "oauth",
         }
     }
@@ -229,7 +236,7 @@ impl Kind {
     pub fn outlives(&self) -> bool {
         match self {
             Self::Jwt(_) | Self::Fixed(_) => false,
-            Self::OpenBao(_) | Self::Postgres(_) => true,
+            Self::OpenBao(_) | Self::Postgres(_) | Self::GitHub(_) => true,
             Self::OAuth(oauth) => oauth.outlives(),
         }
     }

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::{Files, raw};
 use crate::credential::fixed::Fixed;
+use crate::credential::github::GitHub;
 use crate::credential::headers::Headers;
 use crate::credential::jwt::Jwt;
 use crate::credential::oauth::OAuth;
@@ -58,6 +59,7 @@ impl Files {
             "jwt" => (words(Jwt::FIELDS), Jwt::HEADERS, TTL),
             "static" => (words(Fixed::FIELDS), Fixed::HEADERS, TTL),
             "openbao" => (OpenBao::fields(&unknown), OpenBao::HEADERS, HOUR),
+            "github" => (words(GitHub::FIELDS), GitHub::HEADERS, HOUR),
             "oauth" => (words(OAuth::FIELDS), OAuth::HEADERS, HOUR),
             "postgres" => (words(Postgres::FIELDS), Postgres::HEADERS, HOUR),
             _ => (Vec::new(), &[], TTL),
@@ -67,6 +69,7 @@ impl Files {
             "jwt" => Jwt::check(unknown, self, path).map(Kind::Jwt),
             "static" => Fixed::check(unknown, self, path).map(Kind::Fixed),
             "openbao" => OpenBao::check(unknown, self, path).map(Kind::OpenBao),
+            "github" => GitHub::check(unknown, self, path).map(Box::new).map(Kind::GitHub),
             "oauth" => OAuth::check(unknown, self, path).map(Box::new).map(Kind::OAuth),
             "postgres" => Postgres::check(unknown, self, path).map(Box::new).map(Kind::Postgres),
             _ => {
@@ -110,4 +113,4 @@ impl Files {
 }
 
 /// The kinds there are.
-const KINDS: &[&str] = &["jwt", "oauth", "openbao", "postgres", "static"];
+const KINDS: &[&str] = &["github", "jwt", "oauth", "openbao", "postgres", "static"];
