@@ -6,6 +6,7 @@
 //! lease over, agent revoked ─────▶ end
 //! ```
 
+pub mod aws;
 pub mod fixed;
 pub mod github;
 pub mod headers;
@@ -28,6 +29,7 @@ use accredit_policy::{Secret, Time};
 use crate::issuer::Issuer;
 use crate::secrets::Secrets;
 use crate::store::NotKept;
+use aws::Aws;
 use fixed::Fixed;
 use github::GitHub;
 use headers::Headers;
@@ -60,6 +62,8 @@ pub enum Kind {
     OpenBao(OpenBao),
     /// A role of a PostgreSQL server.
     Postgres(Box<Postgres>),
+    /// A session of an AWS role.
+    Aws(Box<Aws>),
     /// An installation of a GitHub App.
     GitHub(Box<GitHub>),
     /// Another authorization server issues it.
@@ -202,6 +206,7 @@ impl Definition {
             Kind::Fixed(fixed) => fixed.mint(call).await,
             Kind::OpenBao(openbao) => openbao.mint(call, ledger).await,
             Kind::Postgres(postgres) => postgres.mint(call).await,
+            Kind::Aws(aws) => aws.mint(call).await,
             Kind::GitHub(github) => github.mint(call, ledger).await,
             Kind::OAuth(oauth) => oauth.mint(call, ledger).await,
         }
@@ -210,7 +215,7 @@ impl Definition {
     /// Ends the credential of a lease, however much of it was made; to end it again does no harm.
     pub async fn end(&self, lease: &str, handle: Option<&Secret>) -> Result<Ended, Failure> {
         match &self.kind {
-            Kind::Jwt(_) | Kind::Fixed(_) => Ok(Ended::Expires),
+            Kind::Jwt(_) | Kind::Fixed(_) | Kind::Aws(_) => Ok(Ended::Expires),
             Kind::OpenBao(openbao) => openbao.end(handle).await,
             Kind::Postgres(postgres) => postgres.end(lease).await,
             Kind::GitHub(github) => github.end(handle).await,
@@ -227,6 +232,7 @@ impl Kind {
             Self::Fixed(_) => "static",
             Self::OpenBao(_) => "openbao",
             Self::Postgres(_) => "postgres",
+            Self::Aws(_) => "aws",
             Self::GitHub(_) => "github",
             Self::OAuth(_) => "oauth",
         }
@@ -235,7 +241,7 @@ impl Kind {
     /// Whether something lives on at the target that has to be ended.
     pub fn outlives(&self) -> bool {
         match self {
-            Self::Jwt(_) | Self::Fixed(_) => false,
+            Self::Jwt(_) | Self::Fixed(_) | Self::Aws(_) => false,
             Self::OpenBao(_) | Self::Postgres(_) | Self::GitHub(_) => true,
             Self::OAuth(oauth) => oauth.outlives(),
         }

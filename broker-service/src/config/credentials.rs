@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Files, raw};
+use crate::credential::aws::Aws;
 use crate::credential::fixed::Fixed;
 use crate::credential::github::GitHub;
 use crate::credential::headers::Headers;
@@ -59,6 +60,7 @@ impl Files {
             "jwt" => (words(Jwt::FIELDS), Jwt::HEADERS, TTL),
             "static" => (words(Fixed::FIELDS), Fixed::HEADERS, TTL),
             "openbao" => (OpenBao::fields(&unknown), OpenBao::HEADERS, HOUR),
+            "aws" => (words(Aws::FIELDS), Aws::HEADERS, Aws::LONGEST),
             "github" => (words(GitHub::FIELDS), GitHub::HEADERS, HOUR),
             "oauth" => (words(OAuth::FIELDS), OAuth::HEADERS, HOUR),
             "postgres" => (words(Postgres::FIELDS), Postgres::HEADERS, HOUR),
@@ -69,6 +71,7 @@ impl Files {
             "jwt" => Jwt::check(unknown, self, path).map(Kind::Jwt),
             "static" => Fixed::check(unknown, self, path).map(Kind::Fixed),
             "openbao" => OpenBao::check(unknown, self, path).map(Kind::OpenBao),
+            "aws" => Aws::check(unknown, self, path).map(Box::new).map(Kind::Aws),
             "github" => GitHub::check(unknown, self, path).map(Box::new).map(Kind::GitHub),
             "oauth" => OAuth::check(unknown, self, path).map(Box::new).map(Kind::OAuth),
             "postgres" => Postgres::check(unknown, self, path).map(Box::new).map(Kind::Postgres),
@@ -76,6 +79,10 @@ impl Files {
                 self.report.add(&at, format!("`{word}`"), list(KINDS));
                 None
             }
+        };
+        let longest = match &kind {
+            Some(Kind::Aws(aws)) => aws.duration(),
+            _ => longest,
         };
         let ttl = self.span(ttl, Duration::from_secs(1)..=longest, &path.at("ttl")).unwrap_or(TTL);
         let reuse = self.span(reuse, Duration::from_secs(1)..=ttl, &path.at("reuse"));
@@ -113,4 +120,4 @@ impl Files {
 }
 
 /// The kinds there are.
-const KINDS: &[&str] = &["github", "jwt", "oauth", "openbao", "postgres", "static"];
+const KINDS: &[&str] = &["aws", "github", "jwt", "oauth", "openbao", "postgres", "static"];

@@ -180,7 +180,7 @@ object! {
 object! {
     /// One credential; its kind knows more keys.
     pub struct Credential {
-        /// How it is made: `github`, `jwt`, `oauth`, `openbao`, `postgres` or `static`.
+        /// How it is made: `aws`, `github`, `jwt`, `oauth`, `openbao`, `postgres` or `static`.
         pub kind: String,
         /// How long it lives; `60s` unless given, and never longer than the agent's token.
         pub ttl: Span,
