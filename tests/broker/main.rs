@@ -3,6 +3,7 @@
 mod agents;
 mod audit;
 mod binding;
+mod aws;
 mod cli;
 mod client;
 mod clients;
@@ -12,6 +13,9 @@ mod foreign;
 mod introspect;
 mod issue;
 mod limit;
+mod github;
+mod oauth;
+mod odd;
 mod parts;
 mod revoke;
 mod secrets;

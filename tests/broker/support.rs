@@ -1,8 +1,8 @@
 //! One broker with one agent, one proxy and one tool, and how to ask it.
 
-use std::fs::File;
+use std::fs::{self, File, Permissions};
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use harness::Issuer;
@@ -119,6 +119,33 @@ impl Desk {
         let broker = Broker::start(&dir, &url).await.unwrap_or_else(|failure| panic!("{failure}"));
         let http = Client::builder().no_proxy().build().expect("a client builds");
         Self { broker, http }
+    }
+
+    /// The same with one credential, `crm-api`, and files in the broker's folder, which only their owner may read.
+    pub async fn holding(name: &str, policy: &Value, credential: &Value, files: &[(&str, &str)]) -> Self {
+        let dir = fresh(&format!("broker-{name}"));
+        for (name, text) in files {
+            fs::write(dir.join(name), text).expect("the file can be written");
+            fs::set_permissions(dir.join(name), Permissions::from_mode(0o600)).expect("the file is ours");
+        }
+        let mut config = config();
+        config["credentials"]["crm-api"] = credential.clone();
+        let url = Broker::files(&dir, policy, &config);
+        let broker = Broker::start(&dir, &url).await.unwrap_or_else(|failure| panic!("{failure}"));
+        let http = Client::builder().no_proxy().build().expect("a client builds");
+        Self { broker, http }
+    }
+
+    /// Ends a lease as an operator. Out: what became of it.
+    pub async fn revoke_lease(&self, lease: &str) -> String {
+        let request = self.http.delete(self.url(&format!("/v1/leases/{lease}"))).bearer_auth(SECRET);
+        let answer = Answer::of(request.send().await.expect("the broker answers")).await;
+        answer.text("outcome")
+    }
+
+    /// What no secret may be in: the broker's log and its records.
+    pub async fn traces(&self) -> String {
+        format!("{}{:?}", self.broker.process.log(), self.records("limit=1000").await)
     }
 
     pub fn url(&self, path: &str) -> String {
