@@ -103,8 +103,16 @@ impl Desk {
     }
 
     /// The same with any configuration.
-    pub async fn configured(name: &str, policy: &Value, mut config: Value) -> Self {
+    pub async fn configured(name: &str, policy: &Value, config: Value) -> Self {
+        Self::placed(name, policy, config, &[]).await
+    }
+
+    async fn placed(name: &str, policy: &Value, mut config: Value, files: &[(&str, &str)]) -> Self {
         let dir = fresh(&format!("broker-{}{name}", if POSTGRES { "postgres-" } else { "" }));
+        for (name, text) in files {
+            fs::write(dir.join(name), text).expect("the file can be written");
+            fs::set_permissions(dir.join(name), Permissions::from_mode(0o600)).expect("the file is ours");
+        }
         if POSTGRES {
             let name = name.replace('-', "_");
             let postgres = postgres().await;
@@ -123,17 +131,9 @@ impl Desk {
 
     /// The same with one credential, `crm-api`, and files in the broker's folder, which only their owner may read.
     pub async fn holding(name: &str, policy: &Value, credential: &Value, files: &[(&str, &str)]) -> Self {
-        let dir = fresh(&format!("broker-{name}"));
-        for (name, text) in files {
-            fs::write(dir.join(name), text).expect("the file can be written");
-            fs::set_permissions(dir.join(name), Permissions::from_mode(0o600)).expect("the file is ours");
-        }
         let mut config = config();
         config["credentials"]["crm-api"] = credential.clone();
-        let url = Broker::files(&dir, policy, &config);
-        let broker = Broker::start(&dir, &url).await.unwrap_or_else(|failure| panic!("{failure}"));
-        let http = Client::builder().no_proxy().build().expect("a client builds");
-        Self { broker, http }
+        Self::placed(name, policy, config, files).await
     }
 
     /// Ends a lease as an operator. Out: what became of it.
