@@ -36,6 +36,7 @@ CREATE TABLE leases (
     id         TEXT PRIMARY KEY,
     credential TEXT NOT NULL,
     kind       TEXT NOT NULL,
+    proxy      TEXT NOT NULL,
     issuer     TEXT NOT NULL,
     agent      TEXT NOT NULL,
     subject    TEXT NOT NULL,

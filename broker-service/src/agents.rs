@@ -6,6 +6,7 @@
 //! ```
 
 pub mod api;
+pub mod known;
 pub mod life;
 pub mod profile;
 pub mod registry;

@@ -9,6 +9,7 @@ use accredit_policy::{Policy, Secret};
 use axum::routing::{delete, get, post, put};
 use axum::{Router, middleware};
 
+use crate::agents::known::Known;
 use crate::agents::life::Uses;
 use crate::config::Clients;
 use crate::credential::Definition;
@@ -50,6 +51,8 @@ pub struct Inner {
     pub secrets: Secrets,
     /// How long keys of sessions live.
     pub rotation: Rotation,
+    /// Agents as they were a moment ago.
+    pub known: Known,
     /// When agents were last used.
     pub uses: Uses,
     /// The name of this replica, new at each start.

@@ -11,13 +11,14 @@ use sqlx::Row as _;
 
 use crate::app::App;
 use crate::error::{ApiError, Code};
+use crate::lease::used;
 use crate::operator::Operator;
 use crate::store::Statement;
 use crate::token::client::{Caller, Client, identify};
 
 /// `POST /v1/audit/events`: keeps a proxy's batch; 204 means that it is on the disk.
 pub async fn deliver(State(app): State<App>, caller: Caller, body: Bytes) -> Result<StatusCode, ApiError> {
-    let Client::Proxy(_) = identify(&app, &caller, None).await? else {
+    let Client::Proxy(proxy) = identify(&app, &caller, None).await? else {
         return Err(ApiError::new(Code::AccessDenied, "only proxies deliver records"));
     };
     let Batch { records } = serde_json::from_slice(&body)
@@ -25,7 +26,9 @@ pub async fn deliver(State(app): State<App>, caller: Caller, body: Bytes) -> Res
     if records.len() > BATCH.saturating_add(1) || records.iter().any(|record| !(1..=64).contains(&record.id.len())) {
         return Err(ApiError::new(Code::InvalidRequest, "too many records, or one without an identifier"));
     }
+    let over = used::leases(&app, &records);
     app.store.append(records).await?;
+    used::follow(&app, proxy, over);
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -45,10 +45,21 @@ pub struct Definition {
     pub ttl: Duration,
     /// How long a proxy may use it again for the same agent, subject, chain, server, tool and scope.
     pub reuse: Option<Duration>,
+    /// When it ends, where its target takes it back.
+    pub until: Until,
     /// What of it is set on the upstream request.
     pub headers: Headers,
     /// Where it comes from.
     pub kind: Kind,
+}
+
+/// When a credential ends that can be taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// With the call it was minted for.
+    Call,
+    /// With its time.
+    Expiry,
 }
 
 /// Where a credential comes from.

@@ -8,6 +8,7 @@
 pub mod api;
 pub mod end;
 pub mod reap;
+pub mod used;
 
 use accredit_policy::revocation::{self, Target};
 use accredit_policy::token::Verified;
@@ -33,6 +34,8 @@ pub struct Row {
     pub kind: String,
     /// Who names the agent.
     pub issuer: String,
+    /// The proxy that asked.
+    pub proxy: String,
     /// Whose call it is for.
     pub agent: String,
     /// For whom the agent acts.
@@ -78,12 +81,17 @@ pub async fn insert(connection: &mut AnyConnection, leases: &[&Row]) -> Result<(
     for leases in leases.chunks(ROWS) {
         let rows: Vec<_> = leases.iter().map(|row| text(row).map(|token| (row, token))).collect::<Result<_, _>>()?;
         let mut statement = Statement::new(
-            "INSERT INTO leases (id, credential, kind, issuer, agent, subject, token, server, tool, scope, issued, \
+            "INSERT INTO leases (id, credential, kind, proxy, issuer, agent, subject, token, server, tool, scope, issued, \
              expires, state, outlives, claimed, failures)",
         );
         statement.rows(rows, |fields, (row, token)| {
             fields.bind(row.id.clone()).bind(row.credential.clone()).bind(row.kind.clone());
-            fields.bind(plain(&row.issuer)).bind(plain(&row.agent)).bind(plain(&row.subject)).bind(token);
+            fields
+                .bind(row.proxy.clone())
+                .bind(plain(&row.issuer))
+                .bind(plain(&row.agent))
+                .bind(plain(&row.subject))
+                .bind(token);
             fields.bind(row.server.clone()).bind(plain(&row.tool)).bind(row.scope.clone());
             fields.bind(clock::signed(row.issued)).bind(clock::signed(row.expires));
             fields.bind(if row.outlives { "open" } else { "live" }).bind(i64::from(row.outlives));
@@ -108,6 +116,7 @@ fn read(row: &AnyRow) -> Result<Row, sqlx::Error> {
         id: row.try_get("id")?,
         credential: row.try_get("credential")?,
         kind: row.try_get("kind")?,
+        proxy: row.try_get("proxy")?,
         issuer: row.try_get("issuer")?,
         agent: row.try_get("agent")?,
         subject: row.try_get("subject")?,

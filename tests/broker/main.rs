@@ -2,18 +2,18 @@
 
 mod agents;
 mod audit;
-mod binding;
 mod aws;
+mod binding;
 mod cli;
 mod client;
 mod clients;
 mod exchange;
 mod explain;
 mod foreign;
+mod github;
 mod introspect;
 mod issue;
 mod limit;
-mod github;
 mod oauth;
 mod odd;
 mod parts;

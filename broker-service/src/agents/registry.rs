@@ -68,7 +68,9 @@ pub async fn put(
     let query = query.bind(id).bind(profile.json().to_string()).bind(secret).bind(now);
     query.execute(&mut *transaction).await?;
     insert(&mut transaction, &[record]).await?;
-    Ok(transaction.commit().await?)
+    transaction.commit().await?;
+    app.known.forget();
+    Ok(())
 }
 
 /// Suspends, resumes or retires an agent: everywhere, since the same transaction revokes it or lifts that.
@@ -94,6 +96,7 @@ pub async fn turn(app: &App, agent: &Agent, status: Status, by: &str, why: Optio
     app.store.revoke(&mut transaction, &change).await?;
     insert(&mut transaction, &[&record]).await?;
     transaction.commit().await?;
+    app.known.forget();
     app.store.refresh().await?;
     tracing::info!(agent = agent.id, by, "{action}");
     Ok(true)

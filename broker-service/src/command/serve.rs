@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use accredit_policy::Policy;
 use tracing_subscriber::EnvFilter;
 
+use crate::agents::known::Known;
 use crate::agents::life::{self, Uses};
 use crate::agents::registry;
 use crate::app::{App, Inner};
@@ -55,6 +56,7 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
         vault,
         secrets,
         rotation,
+        known: Known::default(),
         uses,
         replica,
         limits,

@@ -21,7 +21,7 @@ use crate::credential::jwt::Jwt;
 use crate::credential::oauth::OAuth;
 use crate::credential::openbao::OpenBao;
 use crate::credential::postgres::Postgres;
-use crate::credential::{Definition, Kind};
+use crate::credential::{Definition, Kind, Until};
 
 /// How long a credential lives unless its definition says.
 const TTL: Duration = Duration::from_secs(60);
@@ -52,7 +52,7 @@ impl Files {
     }
 
     fn credential(&mut self, raw: raw::Credential, path: &Path) -> Option<Definition> {
-        let raw::Credential { kind, ttl, reuse, headers, unknown } = raw;
+        let raw::Credential { kind, ttl, reuse, until, headers, unknown } = raw;
         let at = path.at("kind");
         let word = kind.required(&at, &mut self.report).unwrap_or_default();
         let words = |fields: &[&str]| fields.iter().map(|field| (*field).to_owned()).collect();
@@ -86,10 +86,27 @@ impl Files {
         };
         let ttl = self.span(ttl, Duration::from_secs(1)..=longest, &path.at("ttl")).unwrap_or(TTL);
         let reuse = self.span(reuse, Duration::from_secs(1)..=ttl, &path.at("reuse"));
+        let until = self.until(until, reuse, &path.at("until"));
         let kind = kind?;
         let fields: Vec<_> = fields.iter().map(String::as_str).collect();
         let headers = Headers::check(headers, &fields, usual, &path.at("headers"), &mut self.report);
-        Some(Definition { ttl, reuse, headers, kind })
+        Some(Definition { ttl, reuse, until, headers, kind })
+    }
+
+    fn until(&mut self, field: Field<String>, reuse: Option<Duration>, path: &Path) -> Until {
+        let word = field.optional(path, &mut self.report);
+        match (word.as_deref(), reuse) {
+            (None, None) | (Some("call"), None) => Until::Call,
+            (None | Some("expiry"), _) => Until::Expiry,
+            (Some("call"), Some(_)) => {
+                self.report.add(path, "`call` beside `reuse`", "`expiry`, since other calls use it too");
+                Until::Call
+            }
+            (Some(other), _) => {
+                self.report.add(path, format!("`{other}`"), "`call` or `expiry`");
+                Until::Call
+            }
+        }
     }
 
     /// A duration within bounds, where one is given.

@@ -187,6 +187,9 @@ object! {
         /// How long a proxy may use it again for the same agent, subject, chain, server, tool and scope; not at all unless
         /// given.
         pub reuse: Span,
+        /// Whether it ends with the call it was minted for (`call`) or with its time (`expiry`), where its target takes
+        /// credentials back; `call` unless given, or unless it has `reuse`.
+        pub until: String,
         /// The headers it is put into, with its parts as `{token}`; each kind has its own usual ones.
         pub headers: Named<String>,
     }

@@ -34,6 +34,8 @@ pub enum Why {
     Revoked,
     /// An operator wanted it.
     Operator,
+    /// The call it was minted for is over.
+    Used,
 }
 
 impl Why {
@@ -44,6 +46,7 @@ impl Why {
             Self::Orphaned => "orphaned",
             Self::Revoked => "revoked",
             Self::Operator => "operator",
+            Self::Used => "used",
         }
     }
 }

@@ -164,7 +164,7 @@ async fn known(app: &App, verified: &Verified, needed: &Scopes) -> Result<(), Re
     if verified.issuer() != app.issuer.url() {
         return Ok(());
     }
-    let agent = registry::find(app.store.pool(), &verified.claims().agent).await?;
+    let agent = app.known.find(app.store.pool(), &verified.claims().agent).await?;
     let Some(agent) = agent.filter(|agent| agent.active(clock::now())) else {
         return Err(Refused::new(Code::AccessDenied, "the agent is not registered or not active"));
     };
@@ -265,6 +265,7 @@ async fn intend(
         id: lease.id.clone(),
         credential: call.credential.clone(),
         kind: definition.kind.name().to_owned(),
+        proxy: record.proxy.as_ref().map(|proxy| proxy.node.clone()).unwrap_or_default(),
         issuer: verified.issuer().to_owned(),
         agent: verified.claims().agent.clone(),
         subject: verified.claims().subject.clone(),
