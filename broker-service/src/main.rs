@@ -8,6 +8,7 @@ mod clock;
 mod command;
 mod config;
 mod credential;
+mod delegation;
 mod error;
 mod foreign;
 mod issuer;

@@ -53,6 +53,13 @@ impl Chain {
     }
 }
 
+/// A chain that is to be written, not one that was read.
+impl FromIterator<Actor> for Chain {
+    fn from_iter<I: IntoIterator<Item = Actor>>(actors: I) -> Self {
+        Self(actors.into_iter().collect())
+    }
+}
+
 impl Actor {
     fn read(link: &Map<String, Value>) -> Option<Self> {
         let name = |name| match link.get(name) {
