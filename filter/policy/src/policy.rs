@@ -17,7 +17,7 @@ use crate::token::typ::Typ;
 
 pub use crate::resource::{Match, Resource};
 
-/// Which agents may call which tools of which servers. Only [`config::parse`](crate::config::parse) makes one.
+/// Which agents may call which tools of which servers. [`config::parse`](crate::config::parse) makes one.
 #[derive(Clone, Debug)]
 pub struct Policy {
     pub(crate) digest: String,
@@ -45,6 +45,21 @@ pub enum Body {
 }
 
 impl Policy {
+    /// No servers, and these issuers: for a party that takes tokens without being a server.
+    pub fn of(issuers: BTreeMap<String, Issuer>) -> Self {
+        let broker = Broker { cluster: String::new(), authority: String::new(), timeout: Duration::ZERO, client: None };
+        Self {
+            digest: String::new(),
+            issuers,
+            servers: BTreeMap::new(),
+            broker,
+            session_key: None,
+            audit: Audit { when_unreachable: WhenUnreachable::Deny, queue: 0, flush: Duration::ZERO },
+            access_log: false,
+            body: Body::Hold,
+        }
+    }
+
     /// The version: SHA-256 of the file's content in lower-case hex, however it was written down.
     pub fn digest(&self) -> &str {
         &self.digest

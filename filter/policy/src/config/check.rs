@@ -25,16 +25,16 @@ pub fn file(raw: raw::File, digest: String, report: &mut Report) -> Option<Polic
         report.add(&root.at("version"), format!("`{other}`"), "`1`");
     }
     let issuers = named(issuers, &root.at("issuers"), report, issuer::check);
+    let names: Vec<String> = issuers.keys().cloned().collect();
+    let issuers = distinct(issuers, &root.at("issuers"), report);
     let broker =
         broker.required(&root.at("broker"), report).and_then(|raw| self::broker(raw, &root.at("broker"), report));
-    let names: Vec<&str> = issuers.keys().map(String::as_str).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let servers = named(servers, &root.at("servers"), report, |raw, name, path, report| {
         server::check(raw, name, &names, path, report)
     });
     let servers = servers.into_iter().filter_map(|(name, server)| Some((name, server?))).collect();
     overlaps(&servers, &root.at("servers"), report);
-    let issuers: BTreeMap<_, _> = issuers.into_iter().filter_map(|(name, issuer)| Some((name, issuer?))).collect();
-    same_issuer(&issuers, &root.at("issuers"), report);
     let session_key = self::session_key(session_key, &root.at("session_key"), report);
     let audit = self::audit(audit.optional(&root.at("audit"), report).unwrap_or_default(), &root.at("audit"), report);
     let access_log = access_log.optional(&root.at("access_log"), report).unwrap_or(true);
@@ -44,6 +44,16 @@ pub fn file(raw: raw::File, digest: String, report: &mut Report) -> Option<Polic
         servers.values().for_each(|server| headed(server, &root.at("servers").at(&server.name), report));
     }
     Some(Policy { digest, issuers, servers, broker: broker?, session_key, audit, access_log, body })
+}
+
+/// Checks issuers that stand elsewhere than in a policy.
+pub fn issuers(
+    raw: BTreeMap<String, Field<raw::Issuer>>,
+    path: &Path,
+    report: &mut Report,
+) -> BTreeMap<String, Issuer> {
+    let checked = named(Field::Read(raw), path, report, issuer::check);
+    distinct(checked, path, report)
 }
 
 /// Checks each entry of a required map; a wrong one stays as `None`, so that references to it are no second error.
@@ -161,15 +171,17 @@ fn overlaps(servers: &BTreeMap<String, Server>, path: &Path, report: &mut Report
     }
 }
 
-/// Two entries with one `iss` would make the order of names decide which keys are asked.
-fn same_issuer(issuers: &BTreeMap<String, Issuer>, path: &Path, report: &mut Report) {
-    for (name, issuer) in issuers {
+/// The issuers nothing is wrong with. Two with one `iss` would make the order of names decide which keys are asked.
+fn distinct(issuers: BTreeMap<String, Option<Issuer>>, path: &Path, report: &mut Report) -> BTreeMap<String, Issuer> {
+    let issuers: BTreeMap<_, _> = issuers.into_iter().filter_map(|(name, issuer)| Some((name, issuer?))).collect();
+    for (name, issuer) in &issuers {
         let before = issuers.iter().take_while(|(other, _)| *other != name);
         for (other, _) in before.filter(|(_, other)| other.identifier == issuer.identifier) {
             let found = format!("the `iss` of `{other}`");
             report.add(&path.at(name).at("issuer"), found, "one entry for each `iss`");
         }
     }
+    issuers
 }
 
 /// One of two words, and what it means.

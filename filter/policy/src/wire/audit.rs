@@ -46,6 +46,9 @@ pub struct Record {
     /// With which token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Token>,
+    /// The tokens it was issued for: the task's and the agent's own, or the assertion.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub from: Vec<Token>,
     /// On which server of the policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
