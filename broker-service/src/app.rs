@@ -1,7 +1,7 @@
 //! Every route, and what they share.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use accredit_policy::token::{KeySet, Prover};
 use accredit_policy::wire::session::PATH;
@@ -13,6 +13,7 @@ use crate::agents::known::Known;
 use crate::agents::life::Uses;
 use crate::config::Clients;
 use crate::credential::Definition;
+use crate::foreign::Circle;
 use crate::issuer::Issuer;
 use crate::limit::Rates;
 use crate::listener::Limits;
@@ -39,6 +40,12 @@ pub struct Inner {
     pub policy: Policy,
     /// Proves agents' tokens.
     pub prover: Mutex<Prover>,
+    /// The enterprises' issuers, without a server.
+    pub enterprises: Policy,
+    /// Proves their assertions.
+    pub assertions: Mutex<Prover>,
+    /// The most actors a chain may have.
+    pub max_depth: usize,
     /// The operators' token.
     pub operator: Secret,
     /// The proxies there are.
@@ -83,10 +90,19 @@ impl App {
         Self(Arc::new(inner))
     }
 
-    /// What proves tokens, for a moment.
+    /// What proves agents' tokens, for a moment.
     pub fn prover(&self) -> MutexGuard<'_, Prover> {
+        self.circle(Circle::Policy).1
+    }
+
+    /// The issuers of `circle`, and what proves their tokens, for a moment.
+    pub fn circle(&self, circle: Circle) -> (&Policy, MutexGuard<'_, Prover>) {
+        let (policy, prover) = match circle {
+            Circle::Policy => (&self.policy, &self.prover),
+            Circle::Enterprise => (&self.enterprises, &self.assertions),
+        };
         // Nothing that panics is called under the lock, and what is kept there can be had again.
-        self.prover.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        (policy, prover.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The service.

@@ -3,6 +3,7 @@
 mod agents;
 mod credentials;
 mod listener;
+mod delegation;
 pub mod raw;
 pub mod secrets;
 mod target;
@@ -61,6 +62,10 @@ pub struct Config {
     pub secrets: Wrapping,
     /// How long keys of sessions live.
     pub rotation: Rotation,
+    /// The enterprises' issuers, without a server.
+    pub enterprises: Policy,
+    /// The most actors a chain may have.
+    pub max_depth: usize,
 }
 
 /// Why a file cannot be used.
@@ -149,6 +154,8 @@ impl Files {
             credentials,
             secrets,
             session_keys,
+            enterprise,
+            delegation,
             unknown,
         } = raw;
         let root = Path::root();
@@ -174,6 +181,8 @@ impl Files {
         let credentials = self.credentials(credentials, policy.as_ref(), &root.at("credentials"));
         let secrets = self.wrapping(secrets, database.as_ref(), &root.at("secrets"));
         let rotation = self.rotation(session_keys, &root.at("session_keys"));
+        let enterprises = self.enterprises(enterprise, issuer.as_deref(), &root.at("enterprise"));
+        let max_depth = self.delegation(delegation, &root.at("delegation"));
         let (issuer, listen, data, policy, operator) = (issuer?, listen?, data?, policy?, operator?);
         let database = database?;
         Some(Config {
@@ -188,6 +197,8 @@ impl Files {
             credentials,
             secrets,
             rotation,
+            enterprises,
+            max_depth,
         })
     }
 

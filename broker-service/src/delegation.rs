@@ -25,7 +25,9 @@ use accredit_policy::pattern::Pattern;
 use accredit_policy::scope::Scopes;
 use accredit_policy::token::chain::{Actor, Chain};
 use accredit_policy::token::claims::Claims;
-use serde_json::Value;
+use accredit_policy::token::confirmation::Confirmation;
+use accredit_policy::token::encode;
+use serde_json::{Map, Value};
 
 pub use refusal::Refusal;
 
@@ -37,7 +39,7 @@ pub struct Request<'a> {
     /// Its own token.
     pub actor: Held<'a>,
     /// Its entry.
-    pub limits: Limits<'a>,
+    pub agent: Agent<'a>,
     /// The scopes it asks for; all it can get when it names none.
     pub scopes: Option<&'a Scopes>,
     /// The one resource it asks for.
@@ -57,9 +59,9 @@ pub struct Held<'a> {
     pub may_act: Option<&'a Value>,
 }
 
-/// What the registry allows the agent that asks, which has proved to be that agent.
+/// An agent that asks, which has proved to be that agent, and what the registry allows it.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits<'a> {
+pub struct Agent<'a> {
     /// Its client identifier.
     pub id: &'a str,
     /// All scopes it may have.
@@ -133,22 +135,26 @@ pub struct Delegated {
 
 /// Judges an exchange.
 pub fn delegate(request: &Request<'_>, terms: &Terms<'_>, now: Time) -> Result<Delegated, Refusal> {
-    let Request { subject, actor, limits, resource, proven, .. } = *request;
-    own(&actor, limits.id, terms)?;
-    if ![subject, actor].iter().all(|held| proven.covers(held)) {
+    let Request { subject, actor, agent, resource, proven, .. } = *request;
+    own(&actor, agent.id, terms)?;
+    if ![subject, actor].iter().all(|held| proven.covers(held.claims.confirmation.as_ref())) {
         return Err(Refusal::Unbound);
     }
-    if !limits.resources.iter().any(|allowed| allowed == resource) {
+    if !agent.resources.iter().any(|allowed| allowed == resource) {
         return Err(Refusal::Target);
     }
     addressed(request, terms)?;
+    // A subject of another issuer with the name of an agent of ours would pass for that agent from now on.
+    if subject.issuer != terms.issuer && terms.registry.contains_key(&subject.claims.subject) {
+        return Err(Refusal::Impostor);
+    }
     let before = subject.chain(terms.issuer)?;
-    may_take_over(&subject, &before, limits.id, terms)?;
-    let chain: Vec<_> = [Actor { subject: limits.id.to_owned(), issuer: None }].into_iter().chain(before).collect();
+    may_take_over(&subject, &before, agent.id, terms)?;
+    let chain: Vec<_> = [Actor { subject: agent.id.to_owned(), issuer: None }].into_iter().chain(before).collect();
     sound(&chain, &subject.claims.subject, terms)?;
     Ok(Delegated {
         subject: subject.claims.subject.clone(),
-        agent: limits.id.to_owned(),
+        agent: agent.id.to_owned(),
         chain: chain.into_iter().collect(),
         scopes: scopes(request)?,
         audience: resource.to_owned(),
@@ -186,13 +192,22 @@ impl Held<'_> {
 }
 
 impl Proven {
-    /// Whether the sender is who the token is bound to. That is how it counts in this request, for the agent's own token as
-    /// for one it has received: what is bound to another's key is no one else's to exchange.
+    /// The claim `cnf` of a token for whoever has proved this.
+    ///
+    /// [RFC 7800 §3.1](https://www.rfc-editor.org/rfc/rfc7800#section-3.1)
+    pub fn cnf(&self) -> Option<Value> {
+        let members = [("jkt", self.key), ("x5t#S256", self.certificate)];
+        let bound = members.into_iter().filter_map(|(name, digest)| Some((name.to_owned(), encode(&digest?).into())));
+        Some(bound.collect::<Map<_, Value>>()).filter(|members| !members.is_empty()).map(Value::Object)
+    }
+
+    /// Whether the sender is who a token with this `cnf` is bound to. That is how it counts, an agent's own token as one it
+    /// has received: what is bound to another's key is no one else's to exchange.
     ///
     /// [RFC 9449 §6](https://www.rfc-editor.org/rfc/rfc9449#section-6),
     /// [RFC 8705 §3](https://www.rfc-editor.org/rfc/rfc8705#section-3)
-    fn covers(&self, held: &Held<'_>) -> bool {
-        held.claims.confirmation.as_ref().is_none_or(|bound| {
+    pub fn covers(&self, bound: Option<&Confirmation>) -> bool {
+        bound.is_none_or(|bound| {
             (bound.key.is_none() || bound.key == self.key)
                 && (bound.certificate.is_none() || bound.certificate == self.certificate)
         })
@@ -214,9 +229,9 @@ fn own(actor: &Held<'_>, id: &str, terms: &Terms<'_>) -> Result<(), Refusal> {
 /// addresses at which the agent itself is called. A token for anyone else was not given to this agent. The agent's own
 /// token is for us or for the resource.
 fn addressed(request: &Request<'_>, terms: &Terms<'_>) -> Result<(), Refusal> {
-    let Request { subject, actor, limits, resource, .. } = request;
+    let Request { subject, actor, agent, resource, .. } = request;
     let own = |audience: &String| audience == terms.issuer || audience == resource;
-    let sent = |audience: &String| own(audience) || limits.accepts.contains(audience);
+    let sent = |audience: &String| own(audience) || agent.accepts.contains(audience);
     match subject.claims.audiences.iter().any(sent) && actor.claims.audiences.iter().any(own) {
         true if terms.accepted.contains(&subject.issuer) => Ok(()),
         true => Err(Refusal::Issuer),
@@ -279,8 +294,8 @@ fn sound(chain: &[Actor], subject: &str, terms: &Terms<'_>) -> Result<(), Refusa
 }
 
 fn scopes(request: &Request<'_>) -> Result<Scopes, Refusal> {
-    let Request { subject, actor, limits, scopes, .. } = request;
-    let most = subject.claims.scopes.intersect(&actor.claims.scopes).intersect(limits.scopes);
+    let Request { subject, actor, agent, scopes, .. } = request;
+    let most = subject.claims.scopes.intersect(&actor.claims.scopes).intersect(agent.scopes);
     let scopes = scopes.map_or(most.clone(), |asked| most.intersect(asked));
     match scopes.is_empty() {
         true => Err(Refusal::Scope),
@@ -290,8 +305,8 @@ fn scopes(request: &Request<'_>) -> Result<Scopes, Refusal> {
 
 /// The earliest of all ends, in whole seconds as tokens have them.
 fn expires(request: &Request<'_>, now: Time) -> Result<Time, Refusal> {
-    let Request { subject, actor, limits, .. } = request;
-    let end = subject.claims.expires.min(actor.claims.expires).min(now.plus(limits.lifetime));
+    let Request { subject, actor, agent, .. } = request;
+    let end = subject.claims.expires.min(actor.claims.expires).min(now.plus(agent.lifetime));
     // A token past its end can be accepted for as long as clocks may be apart; nothing is left of it to hand on.
     match end.seconds() > now.seconds() {
         true => Ok(Time::from_seconds(end.seconds())),

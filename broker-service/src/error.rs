@@ -21,6 +21,8 @@ pub enum Code {
     InvalidClient,
     /// The proof of a key's possession does not hold.
     InvalidDpopProof,
+    /// The assertion gives no right to a token.
+    InvalidGrant,
     /// The bearer token is not the operator's.
     InvalidToken,
     /// The request cannot be read, or its token proves nothing.
@@ -43,6 +45,8 @@ pub enum Code {
     TooManyRequests(u64),
     /// The body does not come.
     TooSlow,
+    /// The grant is not one this client may use.
+    UnauthorizedClient,
     /// No such grant.
     UnsupportedGrantType,
 }
@@ -54,6 +58,7 @@ impl Code {
             Self::Conflict => ("conflict", StatusCode::CONFLICT),
             Self::InvalidClient => ("invalid_client", StatusCode::UNAUTHORIZED),
             Self::InvalidDpopProof => ("invalid_dpop_proof", StatusCode::BAD_REQUEST),
+            Self::InvalidGrant => ("invalid_grant", StatusCode::BAD_REQUEST),
             Self::InvalidToken => ("invalid_token", StatusCode::UNAUTHORIZED),
             Self::InvalidRequest => ("invalid_request", StatusCode::BAD_REQUEST),
             Self::InvalidScope => ("invalid_scope", StatusCode::BAD_REQUEST),
@@ -65,6 +70,7 @@ impl Code {
             Self::TooManyRequests(_) => ("temporarily_unavailable", StatusCode::TOO_MANY_REQUESTS),
             Self::TooSlow => ("request_too_slow", StatusCode::REQUEST_TIMEOUT),
             Self::TemporarilyUnavailable => ("temporarily_unavailable", StatusCode::SERVICE_UNAVAILABLE),
+            Self::UnauthorizedClient => ("unauthorized_client", StatusCode::BAD_REQUEST),
             Self::UnsupportedGrantType => ("unsupported_grant_type", StatusCode::BAD_REQUEST),
         }
     }

@@ -9,6 +9,7 @@ mod command;
 mod config;
 mod credential;
 mod delegation;
+mod enterprise;
 mod error;
 mod foreign;
 mod issuer;

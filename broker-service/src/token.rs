@@ -2,11 +2,14 @@
 
 pub mod binding;
 pub mod client;
+mod delegate;
 mod exchange;
 mod form;
+mod grant;
 pub mod introspect;
 mod issue;
 mod own;
+mod refused;
 pub mod revoke;
 
 use accredit_policy::wire::exchange::GRANT;
@@ -19,6 +22,7 @@ use serde_json::Value;
 
 use crate::app::App;
 use crate::error::{ApiError, Code};
+use binding::bind;
 use client::{Caller, Client, identify};
 use form::Form;
 
@@ -30,8 +34,9 @@ pub async fn answer(State(app): State<App>, caller: Caller, body: Bytes) -> Resu
     let client = identify(&app, &caller, Some(&form)).await?;
     let answer = match (client, form.required("grant_type")?) {
         (Client::Agent(agent), "client_credentials") => issue::answer(&app, &caller, &agent, &form).await?,
+        (Client::Agent(agent), GRANT) => delegate::answer(&app, &agent, bind(&app, &caller, &agent).await?, &form).await?,
         (Client::Proxy(proxy), GRANT) => exchange::answer(&app, proxy, &form).await?,
-        (_, "client_credentials" | GRANT) => {
+        (Client::Proxy(_), "client_credentials") => {
             return Err(ApiError::new(Code::AccessDenied, "this grant is not for this client"));
         }
         _ => return Err(ApiError::new(Code::UnsupportedGrantType, "no such grant")),

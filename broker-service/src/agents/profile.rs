@@ -120,6 +120,14 @@ impl Method {
 }
 
 impl Profile {
+    /// All scopes it may have: those of tools, and one for each workflow it may start. Neither gives the other.
+    pub fn rights(&self) -> Scopes {
+        let triggers = self.triggers.iter().filter_map(|name| Scope::parse(&format!("{TRIGGER}{name}")));
+        let mut rights: Scopes = triggers.collect();
+        rights.extend(&self.scopes);
+        rights
+    }
+
     /// Reads the part of `raw` that is no identifier and no secret; `None` when it is not sound, which is reported.
     pub fn check(raw: &raw::Agent, policy: Option<&Policy>, path: &Path, report: &mut Report) -> Option<Self> {
         let raw = raw.clone();

@@ -29,8 +29,21 @@ use crate::{clock, foreign};
 pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let Config { issuer, listen, data, database, policy, operator, proxies, agents, credentials, secrets, rotation } =
-        config::broker(path)?;
+    let Config {
+        issuer,
+        listen,
+        data,
+        database,
+        policy,
+        operator,
+        proxies,
+        agents,
+        credentials,
+        secrets,
+        rotation,
+        enterprises,
+        max_depth,
+    } = config::broker(path)?;
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -50,6 +63,9 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
         store,
         policy,
         prover,
+        enterprises,
+        assertions: Mutex::default(),
+        max_depth,
         operator,
         proxies,
         credentials,

@@ -43,6 +43,10 @@ object! {
         pub secrets: Secrets,
         /// How long the keys live with which proxies seal MCP sessions.
         pub session_keys: SessionKeys,
+        /// The identity providers whose assertions (ID-JAG) agents may bring for tokens, by a name for people.
+        pub enterprise: Named<Enterprise>,
+        /// How far agents may hand on tasks.
+        pub delegation: Delegation,
     }
 }
 
@@ -240,5 +244,37 @@ object! {
         pub rotate: Span,
         /// How long it opens after that; `24h` unless given. An older session has to be opened anew.
         pub overlap: Span,
+    }
+}
+
+object! {
+    /// One enterprise's identity provider.
+    pub struct Enterprise {
+        /// The exact `iss` of its assertions.
+        pub issuer: String,
+        /// Its public keys.
+        pub jwks: EnterpriseKeys,
+        /// The signature algorithms accepted from it.
+        pub algorithms: List<String>,
+    }
+}
+
+object! {
+    /// Public keys: either `keys` or `url`.
+    pub struct EnterpriseKeys {
+        /// The keys themselves, as JSON Web Keys.
+        pub keys: List<Value>,
+        /// Where to fetch them.
+        pub url: String,
+        /// How often to fetch them; `5m` unless given.
+        pub refresh: Span,
+    }
+}
+
+object! {
+    /// How far agents may hand on tasks.
+    pub struct Delegation {
+        /// The most agents a task may go through, `0` to `16`; `3` unless given.
+        pub max_depth: u64,
     }
 }

@@ -92,7 +92,7 @@ impl Refusal {
                 request,
                 Reason::ChainActor.name(),
                 NOT_TO_THIS_AGENT,
-                "a token of another issuer says that an agent of ours has acted",
+                "a token of another issuer has an agent of ours as actor or subject",
             ),
             Self::Issuer => row(
                 request,

@@ -88,7 +88,7 @@ impl Case {
         let request = Request {
             subject,
             actor: Held { issuer: self.actor_issuer, claims: &self.actor, may_act: None },
-            limits: Limits {
+            agent: Agent {
                 id: "scout",
                 scopes: &self.scopes,
                 resources: &[CRM.to_owned()],
@@ -163,6 +163,13 @@ fn only_we_say_which_of_our_agents_have_acted() {
     assert_eq!(foreign(actor("lead", Some(US))), Some(Refusal::Impostor));
     assert_eq!(foreign(actor("lead", Some("https://else.example.test"))), Some(Refusal::Issuer));
     assert_eq!(foreign(actor("lead", Some(CORP))), None);
+    let named = |subject: &str| {
+        refused(|case| {
+            (case.issuer, case.may_act) = (CORP, Some(json!({ "sub": "scout", "iss": US })));
+            case.subject.subject = subject.into();
+        })
+    };
+    assert_eq!((named("lead"), named("alice")), (Some(Refusal::Impostor), None));
 }
 
 #[test]
@@ -463,7 +470,7 @@ proptest! {
             let request = Request {
                 subject: Held { issuer: US, claims: &held, may_act: None },
                 actor: Held { issuer: US, claims: &own, may_act: None },
-                limits: Limits {
+                agent: Agent {
                     id,
                     scopes: &hop.entry,
                     resources: &[CRM.to_owned()],

@@ -7,7 +7,7 @@ use accredit_policy::decide::{Facts, Permit, View, decide};
 use accredit_policy::policy::Server;
 use accredit_policy::scope::Scopes;
 use accredit_policy::sender::Bound;
-use accredit_policy::token::{Outcome, Verified, hex};
+use accredit_policy::token::{Verified, hex};
 use accredit_policy::wire::audit::{self, Decision, Kind, Record};
 use accredit_policy::wire::exchange::{ACCESS_TOKEN, Answer, TOOL_CALL, ToolCall};
 use accredit_policy::{Policy, Reason, Secret};
@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::form::Form;
+use super::refused::Refused;
 use crate::agents::registry;
 use crate::app::App;
 use crate::clock;
@@ -38,23 +39,6 @@ pub async fn answer(app: &App, proxy: String, form: &Form) -> Result<Value, ApiE
             app.store.append(vec![deny(record, reason)]).await?;
             Err(error)
         }
-    }
-}
-
-struct Refused {
-    reason: &'static str,
-    error: ApiError,
-}
-
-impl Refused {
-    fn new(code: Code, public: &'static str) -> Self {
-        Self { reason: code.name(), error: ApiError::new(code, public) }
-    }
-}
-
-impl From<ApiError> for Refused {
-    fn from(error: ApiError) -> Self {
-        Self { reason: error.code.name(), error }
     }
 }
 
@@ -131,21 +115,8 @@ fn short(values: &[String]) -> bool {
 }
 
 async fn prove(app: &App, token: &Secret, server: &Server) -> Result<Verified, Refused> {
-    match foreign::prove(app, token, server).await {
-        Outcome::Proved(verified) => Ok(verified),
-        // Keys or a list that cannot be had say nothing against the token.
-        Outcome::Refused(refusal) if refusal.reason.status() == 503 => {
-            Err(Refused { reason: refusal.reason.name(), error: ApiError::unavailable(refusal.note) })
-        }
-        Outcome::Refused(refusal) => Err(Refused {
-            reason: refusal.reason.name(),
-            error: ApiError::new(Code::InvalidRequest, "the subject token proves nothing").because(refusal.note),
-        }),
-        Outcome::Waits(issuer) => Err(Refused {
-            reason: Reason::KeysUnavailable.name(),
-            error: ApiError::unavailable(format!("the keys of `{issuer}` are not known yet")),
-        }),
-    }
+    let outcome = foreign::prove(app, token, server).await;
+    Refused::unless_proved(outcome, Code::InvalidRequest, "the subject token proves nothing")
 }
 
 fn tell(record: &mut Record, verified: &Verified) {
@@ -169,7 +140,7 @@ async fn known(app: &App, verified: &Verified, needed: &Scopes) -> Result<(), Re
         return Err(Refused::new(Code::AccessDenied, "the agent is not registered or not active"));
     };
     app.uses.note(&agent.id);
-    match agent.profile.scopes.cover(needed) {
+    match agent.profile.rights().cover(needed) {
         true => Ok(()),
         false => Err(Refused::new(Code::AccessDenied, "the agent may no longer ask for this scope")),
     }

@@ -30,6 +30,12 @@ impl Form {
         self.optional(name)?.ok_or_else(|| ApiError::new(Code::InvalidRequest, "a parameter is missing").because(name))
     }
 
+    /// All values of a parameter that may be there several times, those that say nothing left out.
+    pub fn all(&self, name: &str) -> Vec<&str> {
+        let values = self.0.get(name).map(Vec::as_slice).unwrap_or_default();
+        values.iter().map(String::as_str).filter(|value| !value.is_empty()).collect()
+    }
+
     /// A value that may be there once.
     ///
     /// [RFC 6749 §3.2](https://www.rfc-editor.org/rfc/rfc6749#section-3.2): parameters without a value count as left

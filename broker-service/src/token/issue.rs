@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use super::binding::{Bond, bind};
 use super::client::Caller;
 use super::form::Form;
-use crate::agents::Agent;
+use super::grant::{asked, entitled};
+use crate::agents::{Agent, profile};
 use crate::app::App;
 use crate::clock;
 use crate::error::{ApiError, Code};
@@ -50,14 +51,16 @@ struct Grant {
 
 /// The policy of issuance: the intersection of asked and allowed, or a refusal.
 fn grant(agent: &Agent, bond: Bond, form: &Form) -> Result<Grant, ApiError> {
+    entitled(agent, profile::Grant::ClientCredentials)?;
     // [RFC 8707 §2](https://www.rfc-editor.org/rfc/rfc8707#section-2)
     let resource = match (form.optional("resource")?, agent.profile.resources.as_slice()) {
         (Some(resource), allowed) if allowed.iter().any(|one| one == resource) => resource,
         (None, [only]) => only,
         _ => return Err(ApiError::new(Code::InvalidTarget, "no resource, or none this client may use")),
     };
-    let scopes = match form.optional("scope")? {
-        Some(asked) => Scopes::parse(asked).unwrap_or_default().intersect(&agent.profile.scopes),
+    // To start a workflow is asked for by name: nobody gets that right along with its tools.
+    let scopes = match asked(form)? {
+        Some(asked) => asked.intersect(&agent.profile.rights()),
         None => agent.profile.scopes.clone(),
     };
     match scopes.is_empty() {
