@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::config::Clients;
+use crate::token::id_jag;
 
 /// How clients prove who they are, the last one only where they are asked for certificates.
 const METHODS: [&str; 3] = ["client_secret_basic", "private_key_jwt", "tls_client_auth"];
@@ -35,7 +36,8 @@ pub async fn document(State(app): State<App>) -> impl IntoResponse {
         "introspection_endpoint": at("/introspect"),
         "revocation_endpoint": at("/revoke"),
         "jwks_uri": at("/jwks.json"),
-        "grant_types_supported": ["client_credentials", exchange::GRANT],
+        "grant_types_supported": ["client_credentials", exchange::GRANT, id_jag::GRANT],
+        "authorization_grant_profiles_supported": [id_jag::PROFILE],
         "token_endpoint_auth_methods_supported": methods,
         "token_endpoint_auth_signing_alg_values_supported": signed,
         "introspection_endpoint_auth_methods_supported": methods,

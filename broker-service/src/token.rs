@@ -6,6 +6,7 @@ mod delegate;
 mod exchange;
 mod form;
 mod grant;
+pub mod id_jag;
 pub mod introspect;
 mod issue;
 mod own;
@@ -35,8 +36,9 @@ pub async fn answer(State(app): State<App>, caller: Caller, body: Bytes) -> Resu
     let answer = match (client, form.required("grant_type")?) {
         (Client::Agent(agent), "client_credentials") => issue::answer(&app, &caller, &agent, &form).await?,
         (Client::Agent(agent), GRANT) => delegate::answer(&app, &agent, bind(&app, &caller, &agent).await?, &form).await?,
+        (Client::Agent(agent), id_jag::GRANT) => id_jag::answer(&app, &agent, bind(&app, &caller, &agent).await?, &form).await?,
         (Client::Proxy(proxy), GRANT) => exchange::answer(&app, proxy, &form).await?,
-        (Client::Proxy(_), "client_credentials") => {
+        (Client::Proxy(_), "client_credentials" | id_jag::GRANT) => {
             return Err(ApiError::new(Code::AccessDenied, "this grant is not for this client"));
         }
         _ => return Err(ApiError::new(Code::UnsupportedGrantType, "no such grant")),
