@@ -58,14 +58,15 @@ async fn what_is_not_allowed_is_refused_and_recorded() {
         ((400, "invalid_request"), vec![("scope", "crm:read")]),
         ((400, "invalid_request"), vec![GRANT, GRANT]),
         ((400, "unsupported_grant_type"), vec![("grant_type", "password")]),
-        ((403, "access_denied"), vec![("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange")]),
+        ((400, "unauthorized_client"), vec![("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange")]),
     ] {
         let answer = desk.ask("agent-7", &form).await;
         assert_eq!(answer.error(), expected, "{form:?}");
         assert_eq!(answer.header("cache-control"), "no-store");
     }
     let reasons: Vec<_> = desk.records("decision=deny").await.iter().map(|record| record["reason"].clone()).collect();
-    assert_eq!(reasons, ["invalid_scope", "invalid_scope", "invalid_target", "invalid_request"]);
+    let expected = ["invalid_scope", "invalid_scope", "invalid_target", "invalid_request", "unauthorized_client"];
+    assert_eq!(reasons, expected);
 }
 
 #[tokio::test]
