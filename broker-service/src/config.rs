@@ -2,8 +2,8 @@
 
 mod agents;
 mod credentials;
-mod listener;
 mod delegation;
+mod listener;
 pub mod raw;
 pub mod secrets;
 mod target;

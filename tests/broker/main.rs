@@ -25,5 +25,5 @@ mod session;
 mod start;
 mod support;
 mod targets;
-mod transport;
 mod team;
+mod transport;
