@@ -88,8 +88,6 @@ pub struct Call<'a> {
     pub verified: &'a Verified,
     /// The same token as it came, for targets that exchange it.
     pub token: &'a Secret,
-    /// The server's name in the policy.
-    pub server: &'a str,
     /// The tool, or the method where it is about nothing else.
     pub tool: &'a str,
     /// What the rule requires.

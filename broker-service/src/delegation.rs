@@ -25,11 +25,11 @@ use accredit_policy::pattern::Pattern;
 use accredit_policy::scope::Scopes;
 use accredit_policy::token::chain::{Actor, Chain};
 use accredit_policy::token::claims::Claims;
-use accredit_policy::token::confirmation::Confirmation;
-use accredit_policy::token::encode;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 pub use refusal::Refusal;
+
+use crate::bond::Bond;
 
 /// One exchange that is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +45,7 @@ pub struct Request<'a> {
     /// The one resource it asks for.
     pub resource: &'a str,
     /// The keys the request proves.
-    pub proven: Proven,
+    pub proven: Bond,
 }
 
 /// A proved token.
@@ -72,15 +72,6 @@ pub struct Agent<'a> {
     pub accepts: &'a [String],
     /// How long its tokens live.
     pub lifetime: Duration,
-}
-
-/// Keys the sender of a request has proved to hold.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Proven {
-    /// The thumbprint of the key of its DPoP proof.
-    pub key: Option<[u8; 32]>,
-    /// The SHA-256 of its client certificate.
-    pub certificate: Option<[u8; 32]>,
 }
 
 /// What holds for all exchanges.
@@ -188,29 +179,6 @@ impl Held<'_> {
             chain.insert(0, holder);
         }
         Ok(chain)
-    }
-}
-
-impl Proven {
-    /// The claim `cnf` of a token for whoever has proved this.
-    ///
-    /// [RFC 7800 §3.1](https://www.rfc-editor.org/rfc/rfc7800#section-3.1)
-    pub fn cnf(&self) -> Option<Value> {
-        let members = [("jkt", self.key), ("x5t#S256", self.certificate)];
-        let bound = members.into_iter().filter_map(|(name, digest)| Some((name.to_owned(), encode(&digest?).into())));
-        Some(bound.collect::<Map<_, Value>>()).filter(|members| !members.is_empty()).map(Value::Object)
-    }
-
-    /// Whether the sender is who a token with this `cnf` is bound to. That is how it counts, an agent's own token as one it
-    /// has received: what is bound to another's key is no one else's to exchange.
-    ///
-    /// [RFC 9449 §6](https://www.rfc-editor.org/rfc/rfc9449#section-6),
-    /// [RFC 8705 §3](https://www.rfc-editor.org/rfc/rfc8705#section-3)
-    pub fn covers(&self, bound: Option<&Confirmation>) -> bool {
-        bound.is_none_or(|bound| {
-            (bound.key.is_none() || bound.key == self.key)
-                && (bound.certificate.is_none() || bound.certificate == self.certificate)
-        })
     }
 }
 

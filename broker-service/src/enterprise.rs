@@ -10,7 +10,8 @@ use accredit_policy::scope::Scopes;
 use accredit_policy::token::claims::Claims;
 use serde_json::{Map, Value};
 
-use crate::delegation::{Agent, Proven};
+use crate::bond::Bond;
+use crate::delegation::Agent;
 use crate::error::{ApiError, Code};
 
 /// The `typ` of assertions. No other kind of token has it, and an assertion passes for no other kind.
@@ -39,7 +40,7 @@ pub struct Request<'a> {
     /// The resource it asks for; the only one there is when it names none.
     pub resource: Option<&'a str>,
     /// The keys the request proves.
-    pub proven: Proven,
+    pub proven: Bond,
     /// Our `iss`.
     pub issuer: &'a str,
 }

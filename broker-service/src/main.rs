@@ -4,6 +4,7 @@ mod admin;
 mod agents;
 mod app;
 mod audit;
+mod bond;
 mod clock;
 mod command;
 mod config;

@@ -99,7 +99,6 @@ impl Stage {
         let call = Call {
             verified: &self.verified,
             token: &self.token,
-            server: "crm",
             tool,
             scope: "crm:read",
             lease,

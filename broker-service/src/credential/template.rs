@@ -90,14 +90,6 @@ impl Template {
             _ => None,
         }
     }
-
-    /// The names of its places.
-    pub fn places(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().filter_map(|part| match part {
-            Part::Text(_) => None,
-            Part::Place(name) => Some(name.as_str()),
-        })
-    }
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ struct Case {
     asked: Option<Scopes>,
     resource: &'static str,
     lifetime: u64,
-    proven: Proven,
+    proven: Bond,
     registry: BTreeMap<String, Entry>,
     max_depth: usize,
 }
@@ -75,7 +75,7 @@ impl Default for Case {
             asked: None,
             resource: CRM,
             lifetime: 600,
-            proven: Proven::default(),
+            proven: Bond::default(),
             registry: registry.map(|(id, entry)| (id.to_owned(), entry)).into(),
             max_depth: 3,
         }
@@ -402,13 +402,13 @@ fn the_agents_whose_entries_decide_are_our_own() {
 fn a_bound_token_counts_in_its_holders_hands_only() {
     let (mine, other) = ([1; 32], [2; 32]);
     let bound = |key: Option<[u8; 32]>, certificate: Option<[u8; 32]>| Some(Confirmation { key, certificate });
-    let judge = |confirmation: Option<Confirmation>, proven: Proven| {
+    let judge = |confirmation: Option<Confirmation>, proven: Bond| {
         let subject = refused(|case| (case.subject.confirmation, case.proven) = (confirmation.clone(), proven));
         let actor = refused(|case| (case.actor.confirmation, case.proven) = (confirmation, proven));
         assert_eq!(subject, actor);
         subject
     };
-    let shows = |key: Option<[u8; 32]>, certificate: Option<[u8; 32]>| Proven { key, certificate };
+    let shows = |key: Option<[u8; 32]>, certificate: Option<[u8; 32]>| Bond { key, certificate };
     assert_eq!(judge(bound(Some(mine), None), shows(Some(mine), None)), None);
     assert_eq!(judge(bound(None, Some(mine)), shows(None, Some(mine))), None);
     assert_eq!(judge(None, shows(Some(mine), None)), None);
@@ -479,7 +479,7 @@ proptest! {
                 },
                 scopes: hop.asked.as_ref(),
                 resource: CRM,
-                proven: Proven::default(),
+                proven: Bond::default(),
             };
             let terms = Terms { issuer: US, accepted: &[US], registry: &registry, max_depth };
             let Ok(next) = delegate(&request, &terms, now) else { continue };

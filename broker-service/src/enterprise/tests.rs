@@ -20,7 +20,7 @@ struct Case {
     resources: Vec<String>,
     asked: Option<&'static str>,
     resource: Option<&'static str>,
-    proven: Proven,
+    proven: Bond,
 }
 
 impl Default for Case {
@@ -45,7 +45,7 @@ impl Default for Case {
             resources: vec![CRM.into()],
             asked: None,
             resource: None,
-            proven: Proven::default(),
+            proven: Bond::default(),
         }
     }
 }

@@ -1,48 +1,20 @@
-//! What a token is bound to: a key its holder has proved to have, the certificate of its connection, both, or nothing.
+//! What the sender of a token request proves to hold, and what its token is bound to.
 
 use std::time::Duration;
 
-use accredit_policy::token::{dpop, encode, hex, native};
+use accredit_policy::token::{dpop, hex, native};
 use axum::http::HeaderMap;
-use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::client::Caller;
 use crate::agents::{Agent, Binding};
 use crate::app::App;
+use crate::bond::Bond;
 use crate::clock;
 use crate::error::{ApiError, Code};
 
 /// How long a proof is remembered after it was made: longer than any check would take it.
 const REMEMBERED: Duration = Duration::from_secs(120);
-
-/// What a token is bound to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Bond {
-    /// The thumbprint of a key.
-    key: Option<[u8; 32]>,
-    /// The SHA-256 of a certificate.
-    certificate: Option<[u8; 32]>,
-}
-
-impl Bond {
-    /// The claim `cnf`, for a token that is bound.
-    ///
-    /// [RFC 9449 §6.1](https://www.rfc-editor.org/rfc/rfc9449#section-6.1),
-    /// [RFC 8705 §3.1](https://www.rfc-editor.org/rfc/rfc8705#section-3.1)
-    pub fn cnf(&self) -> Option<Value> {
-        let members = [("jkt", self.key), ("x5t#S256", self.certificate)];
-        let bound = members.into_iter().filter_map(|(name, digest)| Some((name.to_owned(), json!(encode(&digest?)))));
-        Some(bound.collect::<Map<_, _>>()).filter(|members| !members.is_empty()).map(Value::Object)
-    }
-
-    /// The `token_type` of the answer.
-    ///
-    /// [RFC 9449 §5](https://www.rfc-editor.org/rfc/rfc9449#section-5)
-    pub fn token_type(&self) -> &'static str {
-        if self.key.is_some() { "DPoP" } else { "Bearer" }
-    }
-}
 
 /// What the token that `caller` asks for as `agent` is bound to: the key of its proof, if it sends one, and what its
 /// registration asks for.
@@ -91,20 +63,4 @@ async fn prove(app: &App, proof: &str) -> Result<[u8; 32], ApiError> {
 
 fn invalid(why: &'static str) -> ApiError {
     ApiError::new(Code::InvalidDpopProof, "the `DPoP` proof does not hold").because(why)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_says_what_it_is_bound_to() {
-        assert_eq!((Bond::default().cnf(), Bond::default().token_type()), (None, "Bearer"));
-        let certificate = Bond { key: None, certificate: Some([0; 32]) };
-        assert_eq!(certificate.cnf(), Some(json!({ "x5t#S256": encode(&[0; 32]) })));
-        assert_eq!(certificate.token_type(), "Bearer");
-        let both = Bond { key: Some([1; 32]), ..certificate };
-        assert_eq!(both.cnf(), Some(json!({ "jkt": encode(&[1; 32]), "x5t#S256": encode(&[0; 32]) })));
-        assert_eq!(both.token_type(), "DPoP");
-    }
 }

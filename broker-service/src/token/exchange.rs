@@ -16,7 +16,6 @@ use tokio::time::timeout;
 
 use super::form::Form;
 use super::refused::Refused;
-use crate::agents::registry;
 use crate::app::App;
 use crate::clock;
 use crate::credential::{self, Definition, Failure, Lease};
@@ -159,7 +158,6 @@ async fn mint(app: &App, asked: Asked<'_>, record: Record) -> Result<Value, ApiE
     let target = credential::Call {
         verified,
         token: &asked.token,
-        server: &call.server,
         tool,
         scope: &scope,
         lease: &lease,

@@ -14,9 +14,10 @@ use super::refused::Refused;
 use crate::agents::Agent;
 use crate::agents::profile::Grant;
 use crate::app::App;
+use crate::bond::Bond;
 use crate::clock;
 use crate::credential::jwt::actors;
-use crate::delegation::{self, Proven};
+use crate::delegation;
 use crate::error::{ApiError, Code};
 use crate::issuer::{ACCESS_TOKEN, AccessToken};
 
@@ -35,7 +36,7 @@ pub struct Draft {
     /// `may_act`
     pub may_act: Option<Value>,
     /// `cnf`: the keys that were proved.
-    pub proven: Proven,
+    pub proven: Bond,
 }
 
 /// What an access token of RFC 9068 does not have by itself.
@@ -46,8 +47,6 @@ struct Claims<'a> {
     /// [RFC 8693 §4.4](https://www.rfc-editor.org/rfc/rfc8693#section-4.4)
     #[serde(skip_serializing_if = "Option::is_none")]
     may_act: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cnf: Option<Value>,
 }
 
 /// The record of a token `agent` asks for by showing `tokens`.
@@ -93,8 +92,9 @@ fn sign(app: &App, agent: &Agent, draft: Draft, record: &mut Record) -> Result<V
         iat: now.seconds(),
         exp: expires.seconds(),
         act: actors(&chain),
+        cnf: proven.cnf(),
     };
-    let token = app.issuer.sign(ACCESS_TOKEN, Claims { token, may_act, cnf: proven.cnf() });
+    let token = app.issuer.sign(ACCESS_TOKEN, Claims { token, may_act });
     let token = token.map_err(ApiError::unavailable)?;
     record.token = Some(audit::Token { jti: Some(id), sha256: hex(&digest(&token)) });
     record.chain = chain.names().map(str::to_owned).collect();
@@ -102,8 +102,7 @@ fn sign(app: &App, agent: &Agent, draft: Draft, record: &mut Record) -> Result<V
     Ok(json!({
         "access_token": token.reveal(),
         "issued_token_type": TOKEN_TYPE,
-        // [RFC 9449 §5](https://www.rfc-editor.org/rfc/rfc9449#section-5)
-        "token_type": if proven.key.is_some() { "DPoP" } else { "Bearer" },
+        "token_type": proven.token_type(),
         "expires_in": expires.seconds().saturating_sub(now.seconds()),
         "scope": scope,
     }))

@@ -7,12 +7,13 @@ use accredit_policy::token::{digest, hex};
 use accredit_policy::wire::audit::{self, Decision, Kind, Record};
 use serde_json::{Value, json};
 
-use super::binding::{Bond, bind};
+use super::binding::bind;
 use super::client::Caller;
 use super::form::Form;
 use super::grant::{asked, entitled};
 use crate::agents::{Agent, profile};
 use crate::app::App;
+use crate::bond::Bond;
 use crate::clock;
 use crate::error::{ApiError, Code};
 use crate::issuer::{ACCESS_TOKEN, AccessToken};
