@@ -8,6 +8,7 @@ mod cli;
 mod client;
 mod clients;
 mod delegate;
+mod desk;
 mod exchange;
 mod explain;
 mod foreign;

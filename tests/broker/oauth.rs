@@ -192,7 +192,7 @@ async fn an_odd_server_mints_nothing() {
         let desk =
             Desk::holding(&format!("oauth-odd-{name}"), &policy(&agents), &credential, &[("given", GIVEN)]).await;
         odd.be(Oddity::Says(200, json, sound(json!({}))));
-        assert_eq!(exchange(&desk, &token(&agents).sign()).await.status == 200, true, "{}", desk.broker.process.log());
+        assert_eq!(exchange(&desk, &token(&agents).sign()).await.status, 200, "{}", desk.broker.process.log());
     }
     let desk =
         Desk::holding("oauth-odd", &policy(&agents), &credential("client_credentials"), &[("given", GIVEN)]).await;

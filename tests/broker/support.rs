@@ -107,7 +107,8 @@ impl Desk {
         Self::placed(name, policy, config, &[]).await
     }
 
-    async fn placed(name: &str, policy: &Value, mut config: Value, files: &[(&str, &str)]) -> Self {
+    /// The same with files in its folder, which only their owner may read.
+    pub async fn placed(name: &str, policy: &Value, mut config: Value, files: &[(&str, &str)]) -> Self {
         let dir = fresh(&format!("broker-{}{name}", if POSTGRES { "postgres-" } else { "" }));
         for (name, text) in files {
             fs::write(dir.join(name), text).expect("the file can be written");
@@ -127,25 +128,6 @@ impl Desk {
         let broker = Broker::start(&dir, &url).await.unwrap_or_else(|failure| panic!("{failure}"));
         let http = Client::builder().no_proxy().build().expect("a client builds");
         Self { broker, http }
-    }
-
-    /// The same with one credential, `crm-api`, and files in the broker's folder, which only their owner may read.
-    pub async fn holding(name: &str, policy: &Value, credential: &Value, files: &[(&str, &str)]) -> Self {
-        let mut config = config();
-        config["credentials"]["crm-api"] = credential.clone();
-        Self::placed(name, policy, config, files).await
-    }
-
-    /// Ends a lease as an operator. Out: what became of it.
-    pub async fn revoke_lease(&self, lease: &str) -> String {
-        let request = self.http.delete(self.url(&format!("/v1/leases/{lease}"))).bearer_auth(SECRET);
-        let answer = Answer::of(request.send().await.expect("the broker answers")).await;
-        answer.text("outcome")
-    }
-
-    /// What no secret may be in: the broker's log and its records.
-    pub async fn traces(&self) -> String {
-        format!("{}{:?}", self.broker.process.log(), self.records("limit=1000").await)
     }
 
     pub fn url(&self, path: &str) -> String {
