@@ -24,7 +24,7 @@ use crate::seal::vault::Vault;
 use crate::secrets::Secrets;
 use crate::sessions::{self, Rotation};
 use crate::store::Store;
-use crate::{agents, audit, lease, metadata, operator, secrets, token};
+use crate::{agents, audit, keys, lease, metadata, operator, secrets, token};
 
 /// What every handler may use.
 #[derive(Clone)]
@@ -132,6 +132,8 @@ impl App {
             .route("/v1/secrets", get(secrets::api::list))
             .route("/v1/secrets/{name}", put(secrets::api::put).delete(secrets::api::remove).layer(intake(64 * 1024)))
             .route("/v1/data-keys", post(secrets::api::rotate))
+            .route("/v1/keys", get(keys::api::list))
+            .route("/v1/keys/rotate", post(keys::api::rotate).layer(intake(64 * 1024)))
             .route("/healthz", get(operator::alive))
             .route("/readyz", get(operator::ready))
             // Routes that may take longer come below this line.

@@ -3,6 +3,7 @@
 mod agents;
 mod credentials;
 mod delegation;
+mod keys;
 mod listener;
 pub mod raw;
 pub mod secrets;
@@ -30,6 +31,7 @@ use secrets::Wrapping;
 
 use crate::agents::profile;
 use crate::credential::Definition;
+use crate::keys::Schedule;
 use crate::proxies::Proxies;
 use crate::sessions::Rotation;
 use crate::store::Database;
@@ -44,7 +46,7 @@ pub struct Config {
     pub issuer: String,
     /// Where and how to listen.
     pub listen: Listen,
-    /// The folder of database and signing key.
+    /// The folder of the database.
     pub data: PathBuf,
     /// Where the database is.
     pub database: Database,
@@ -66,6 +68,8 @@ pub struct Config {
     pub enterprises: Policy,
     /// The most actors a chain may have.
     pub max_depth: usize,
+    /// When keys that sign tokens take turns.
+    pub signing_keys: Schedule,
 }
 
 /// Why a file cannot be used.
@@ -156,6 +160,7 @@ impl Files {
             session_keys,
             enterprise,
             delegation,
+            signing_keys,
             unknown,
         } = raw;
         let root = Path::root();
@@ -183,6 +188,8 @@ impl Files {
         let rotation = self.rotation(session_keys, &root.at("session_keys"));
         let enterprises = self.enterprises(enterprise, issuer.as_deref(), &root.at("enterprise"));
         let max_depth = self.delegation(delegation, &root.at("delegation"));
+        let signing_keys = self.schedule(signing_keys, &root.at("signing_keys"));
+        self.own_keys(policy.as_ref(), issuer.as_deref(), &root.at("policy"));
         let (issuer, listen, data, policy, operator) = (issuer?, listen?, data?, policy?, operator?);
         let database = database?;
         Some(Config {
@@ -199,6 +206,7 @@ impl Files {
             rotation,
             enterprises,
             max_depth,
+            signing_keys,
         })
     }
 

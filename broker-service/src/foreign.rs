@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use accredit_policy::fetch::{Answer, Fetch};
+use accredit_policy::fetch::{Answer, Document, Fetch};
 use accredit_policy::policy::Server;
 use accredit_policy::token::{Outcome, Prover};
 use accredit_policy::{Policy, Secret, Time};
@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::app::App;
 use crate::clock;
+use crate::keys::follow;
 
 /// How long one document may take, and how long a request waits for it.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -57,6 +58,20 @@ pub async fn recognise(app: &App, circle: Circle, token: &Secret) -> Outcome {
     settle(app, circle, |prover, policy, since| prover.recognise(token, policy, since, clock::now())).await
 }
 
+/// Proves a token of ours, whoever it is for. Others' tokens are not waited for.
+pub async fn recognise_own(app: &App, token: &Secret) -> Outcome {
+    let since = clock::now();
+    let attempt = || app.prover().recognise(token, &app.policy, since, clock::now());
+    match attempt() {
+        // Another replica may have made a key that signs at once.
+        Outcome::Waits(name) if follow::own(app) == Some(&name) => match follow::reload(app).await {
+            Ok(()) => attempt(),
+            Err(_) => Outcome::Waits(name),
+        },
+        outcome => outcome,
+    }
+}
+
 /// Tries until no document is missing, or the patience ends.
 async fn settle(app: &App, circle: Circle, mut attempt: impl FnMut(&mut Prover, &Policy, Time) -> Outcome) -> Outcome {
     let (since, began) = (clock::now(), Instant::now());
@@ -82,7 +97,13 @@ fn fetch(app: &App, circle: Circle) {
     for fetch in wanted {
         let app = app.clone();
         tokio::spawn(async move {
-            let got = get(&fetch).await;
+            let got = match own(&app, circle, &fetch.document) {
+                false => get(&fetch).await,
+                true => match follow::reload(&app).await {
+                    Ok(()) => return,
+                    Err(error) => Err(error.internal.into()),
+                },
+            };
             let (body, cache_control) =
                 got.as_ref().map_or((None, None), |(body, text)| (Some(&**body), text.as_deref()));
             let arrived = {
@@ -95,6 +116,12 @@ fn fetch(app: &App, circle: Circle) {
             }
         });
     }
+}
+
+/// Whether the document is our own key set, which nobody has to be asked for.
+fn own(app: &App, circle: Circle, document: &Document) -> bool {
+    // An enterprise may go by the name the policy has for us.
+    matches!((circle, document), (Circle::Policy, Document::Keys(name)) if follow::own(app) == Some(name))
 }
 
 /// The document, and its `Cache-Control`.

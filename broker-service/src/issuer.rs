@@ -1,29 +1,23 @@
-//! The broker as an issuer: its key, its key set, its tokens.
+//! The broker as an issuer: its keys, its key set, its tokens.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
-use std::{error, fmt};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use accredit_policy::Secret;
-use jwt_compact::alg::Es256;
-use jwt_compact::jwk::JsonWebKey;
-use jwt_compact::{AlgorithmExt as _, Claims, CreationError, Header};
-use p256::SecretKey;
-use p256::ecdsa::{SigningKey, VerifyingKey};
-use p256::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, LineEnding};
 use serde::Serialize;
-use serde_json::{Value, json};
-use sha2::Sha256;
+use serde_json::Value;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::clock;
+use crate::keys::Schedule;
+use crate::keys::ring::Ring;
+use crate::keys::signer::NotSigned;
 
 /// Signs tokens with ES256.
 pub struct Issuer {
     url: String,
-    id: String,
-    key: SigningKey,
+    schedule: Schedule,
+    ring: RwLock<Arc<Ring>>,
+    turn: Mutex<()>,
 }
 
 /// The `typ` of access tokens.
@@ -60,52 +54,22 @@ pub struct AccessToken<'a> {
     pub cnf: Option<Value>,
 }
 
-/// Why there is no key.
-#[derive(Debug)]
-pub enum NoKey {
-    /// The file cannot be read or written.
-    File(PathBuf, io::Error),
-    /// Others may read the file.
-    Open(PathBuf, u32),
-    /// The file holds no P-256 key in PKCS#8.
-    Content(PathBuf),
-    /// The system gives no randomness.
-    Random(getrandom::Error),
-}
-
-impl fmt::Display for NoKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path, error) => write!(formatter, "{}: {error}", path.display()),
-            Self::Open(path, mode) => {
-                let path = path.display();
-                write!(formatter, "{path}: found mode `{mode:o}`, accepted is `600` (hint: chmod 600 {path})")
-            }
-            Self::Content(path) => write!(formatter, "{}: not a P-256 key in PKCS#8 PEM", path.display()),
-            Self::Random(error) => write!(formatter, "the system gives no randomness: {error}"),
-        }
-    }
-}
-
-impl error::Error for NoKey {}
-
 impl Issuer {
-    /// The issuer at `url` with the key in `folder`, which is made when there is none.
-    pub fn open(url: &str, folder: &Path) -> Result<Self, NoKey> {
-        let path = folder.join("signing-key.pem");
-        let failed = |error| NoKey::File(path.clone(), error);
-        if !path.try_exists().map_err(failed)? {
-            create(&path)?;
-        }
-        let mode = fs::metadata(&path).map_err(failed)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(NoKey::Open(path, mode));
-        }
-        let pem = Secret::new(fs::read_to_string(&path).map_err(failed)?);
-        let key = SecretKey::from_pkcs8_pem(pem.reveal()).map_err(|_| NoKey::Content(path))?;
-        let key = SigningKey::from(&key);
-        let id = thumbprint(key.verifying_key());
-        Ok(Self { url: url.to_owned(), id, key })
+    /// The issuer at `url`, without keys yet.
+    pub fn new(url: String, schedule: Schedule) -> Self {
+        Self { url, schedule, ring: RwLock::default(), turn: Mutex::default() }
+    }
+
+    /// The same with one key that nobody else has.
+    #[cfg(test)]
+    pub fn alone(url: String, schedule: Schedule) -> Self {
+        use crate::keys::{Life, signer};
+        let now = clock::now();
+        let signer = signer::Signer::read(&signer::fresh().unwrap()).unwrap();
+        let life = Life { created: now, signs_from: now, retired_at: None };
+        let issuer = Self::new(url, schedule);
+        issuer.renew(Ring::new(vec![(life, Arc::new(signer))], now));
+        issuer
     }
 
     /// Its `iss`.
@@ -113,42 +77,33 @@ impl Issuer {
         &self.url
     }
 
-    /// Signs `claims` as a token of the media type `typ`.
-    pub fn sign<T: Serialize>(&self, typ: &str, claims: T) -> Result<Secret, CreationError> {
-        let header = Header::empty().with_key_id(&self.id).with_token_type(typ);
-        Es256.token(&header, &Claims::new(claims), &self.key).map(Secret::new)
+    /// Signs `claims` as a token of the media type `typ`; it must not live longer than [`crate::keys::LIFETIME`].
+    pub fn sign<T: Serialize>(&self, typ: &str, claims: T) -> Result<Secret, NotSigned> {
+        self.ring().signer(self.schedule.lead, clock::now())?.sign(typ, claims)
     }
 
     /// The public keys as they are published.
     pub fn jwks(&self) -> Value {
-        let mut key = json!(JsonWebKey::from(self.key.verifying_key()));
-        if let Value::Object(members) = &mut key {
-            members.extend([
-                ("kid".to_owned(), json!(self.id)),
-                ("use".to_owned(), json!("sig")),
-                ("alg".to_owned(), json!("ES256")),
-            ]);
-        }
-        json!({ "keys": [key] })
+        self.ring().jwks(clock::now())
     }
-}
 
-/// Writes a new key where none is; never over one.
-fn create(path: &Path) -> Result<(), NoKey> {
-    let failed = |error| NoKey::File(path.to_owned(), error);
-    let key = loop {
-        let scalar = zeroize::Zeroizing::new(clock::random::<32>().map_err(NoKey::Random)?);
-        // One in 2^32 texts is no scalar of the curve.
-        if let Ok(key) = SecretKey::from_slice(&*scalar) {
-            break key;
-        }
-    };
-    let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(|_| NoKey::Content(path.to_owned()))?;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-    file.write_all(pem.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
-}
+    /// When its keys take turns.
+    pub fn schedule(&self) -> Schedule {
+        self.schedule
+    }
 
-/// [RFC 7638](https://www.rfc-editor.org/rfc/rfc7638)
-fn thumbprint(key: &VerifyingKey) -> String {
-    accredit_policy::token::encode(&JsonWebKey::from(key).thumbprint::<Sha256>())
+    /// Waits until nobody else reads the keys anew: what was read earlier must not come later.
+    pub async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    /// The keys there are.
+    pub fn ring(&self) -> Arc<Ring> {
+        Arc::clone(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts `ring` in the place of the keys there were.
+    pub fn renew(&self, ring: Ring) {
+        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ring);
+    }
 }

@@ -14,6 +14,7 @@ mod enterprise;
 mod error;
 mod foreign;
 mod issuer;
+mod keys;
 mod lease;
 mod limit;
 mod listener;

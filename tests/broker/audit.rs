@@ -80,9 +80,9 @@ async fn filters_all_have_to_match_and_pages_go_on_where_the_last_ended() {
     };
     assert_eq!(ids("tool=crm_lookup&agent=agent-9").await, ["a", "c"]);
     assert!(ids("tool=crm_lookup&agent=agent-1").await.is_empty());
-    // The first record tells of the agent's registration.
-    assert_eq!(ids("after=1&limit=1").await, ["a"]);
-    assert_eq!(ids("after=2&limit=1").await, ["b"]);
+    // The first records tell of the signing key and of the agent's registration.
+    assert_eq!(ids("after=2&limit=1").await, ["a"]);
+    assert_eq!(ids("after=3&limit=1").await, ["b"]);
     assert!(ids("agent=x'%20OR%20'1'='1").await.is_empty());
     let unknown = desk.http.get(desk.url("/v1/audit/events?agnet=x")).bearer_auth(SECRET).send().await.unwrap();
     assert_eq!(Answer::of(unknown).await.error(), (400, "invalid_request"));

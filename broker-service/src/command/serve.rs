@@ -6,7 +6,6 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Mutex;
 
-use accredit_policy::Policy;
 use tracing_subscriber::EnvFilter;
 
 use crate::agents::known::Known;
@@ -15,6 +14,7 @@ use crate::agents::registry;
 use crate::app::{App, Inner};
 use crate::config::{self, Config, Listen};
 use crate::issuer::Issuer;
+use crate::keys::rotate::import;
 use crate::lease::reap;
 use crate::limit::Rates;
 use crate::listener::stop::{Signals, Stop};
@@ -23,7 +23,7 @@ use crate::seal::vault::Vault;
 use crate::secrets::Secrets;
 use crate::store::Store;
 use crate::token::client::decoys;
-use crate::{clock, foreign};
+use crate::{clock, foreign, keys};
 
 /// Serves until the process is told to stop, and finishes what it has begun.
 pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
@@ -41,6 +41,7 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
         credentials,
         secrets,
         rotation,
+        signing_keys,
         enterprises,
         max_depth,
     } = config::broker(path)?;
@@ -49,8 +50,7 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
         .mode(0o700)
         .create(&data)
         .map_err(|error| format!("{}: {error}", data.display()))?;
-    let issuer = Issuer::open(&issuer, &data)?;
-    let policy = own(policy, &issuer)?;
+    let issuer = Issuer::new(issuer, signing_keys);
     let prover = Mutex::default();
     let place = database.to_string();
     let store = Store::open(database).await.map_err(|error| format!("{place}: {error}"))?;
@@ -81,6 +81,8 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
         clients,
         stop: stop.clone(),
     });
+    import(&app, &data).await?;
+    let _signer = keys::follow::start(&app).await.map_err(|error| error.internal)?;
     registry::reconcile(&app, &agents).await.map_err(|error| error.internal)?;
     let _reaper = reap::follow(&app).await?;
     let _keeper = life::follow(&app);
@@ -95,13 +97,4 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
         Over::ToldAgain => {}
     }
     Ok(())
-}
-
-/// The policy with our own keys in place of the address where others fetch them.
-fn own(mut policy: Policy, issuer: &Issuer) -> Result<Policy, String> {
-    let name = policy.issuers().find(|one| one.identifier == issuer.url()).map(|one| one.name.clone());
-    if let Some(name) = name {
-        policy.pin(&name, issuer.jwks().to_string().as_bytes()).map_err(|bad| format!("our own key set {bad}"))?;
-    }
-    Ok(policy)
 }

@@ -25,7 +25,7 @@ object! {
         pub tls: Tls,
         /// How many connections there may be, and how long things may take.
         pub limits: Limits,
-        /// The folder of database and signing key, made when it is missing.
+        /// The folder of the database, made when it is missing.
         pub data: String,
         /// The database, where it is not a file in `data`.
         pub store: Store,
@@ -47,6 +47,8 @@ object! {
         pub enterprise: Named<Enterprise>,
         /// How far agents may hand on tasks.
         pub delegation: Delegation,
+        /// When the keys take turns that sign tokens.
+        pub signing_keys: SigningKeys,
     }
 }
 
@@ -276,5 +278,15 @@ object! {
     pub struct Delegation {
         /// The most agents a task may go through, `0` to `16`; `3` unless given.
         pub max_depth: u64,
+    }
+}
+
+object! {
+    /// When the keys take turns that sign tokens.
+    pub struct SigningKeys {
+        /// How long a key signs; `720h` unless given.
+        pub rotate: Span,
+        /// How long it is published before that; `10m` unless given. Whoever keeps a key set for longer may refuse tokens.
+        pub lead: Span,
     }
 }

@@ -87,7 +87,7 @@ impl Stage {
         let token = foreign.token().alg(Alg::Es256).audience("https://gateway.example.test/crm/mcp").scope("crm:read");
         let token = Secret::new(token.agent(agent).claim("sub", subject).sign());
         let verified = prove(&config.policy, &token);
-        let issuer = Issuer::open(&config.issuer, dir).unwrap();
+        let issuer = Issuer::alone(config.issuer, config.signing_keys);
         let definition = config.credentials.into_values().next().unwrap();
         std::fs::create_dir_all(&config.data).unwrap();
         let store = Store::open(config.database).await.unwrap();

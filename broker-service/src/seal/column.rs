@@ -32,11 +32,14 @@ pub const SECRET: Column =
 /// The keys of sessions, by identifier.
 pub const SESSION_KEY: Column = Column { table: "session_keys", column: "sealed", row: &[Part::Text("id")] };
 
+/// The keys that sign tokens, by identifier.
+pub const SIGNING_KEY: Column = Column { table: "signing_keys", column: "sealed", row: &[Part::Text("id")] };
+
 /// What ends credentials at their targets, by lease.
 pub const HANDLE: Column = Column { table: "leases", column: "handle", row: &[Part::Text("id")] };
 
 /// All of them.
-pub const ALL: &[Column] = &[SECRET, SESSION_KEY, HANDLE];
+pub const ALL: &[Column] = &[SECRET, SESSION_KEY, SIGNING_KEY, HANDLE];
 
 /// What became of the values that older keys had sealed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

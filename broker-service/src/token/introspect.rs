@@ -35,7 +35,7 @@ pub async fn answer(State(app): State<App>, caller: Caller, body: Bytes) -> Resu
 
 /// The token, if it is good now and the caller may know.
 async fn active(app: &App, client: &Client, token: &Secret) -> Result<Option<Own>, ApiError> {
-    let Some(own) = Own::prove(app, token).filter(|own| concerns(client, own)) else {
+    let Some(own) = Own::prove(app, token).await.filter(|own| concerns(client, own)) else {
         return Ok(None);
     };
     // Another replica may have revoked it just now.

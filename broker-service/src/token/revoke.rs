@@ -34,7 +34,7 @@ pub async fn answer(State(app): State<App>, caller: Caller, body: Bytes) -> Resu
     let token = Secret::new(form.required("token")?);
     let whose = |own: &Own| matches!(&client, Client::Agent(agent) if own.client() == Some(&agent.id));
     // Of others' tokens a client is not even told that they are tokens.
-    if let Some(own) = Own::prove(&app, &token).filter(whose) {
+    if let Some(own) = Own::prove(&app, &token).await.filter(whose) {
         revoke(&app, &own).await?;
     }
     Ok([(header::CACHE_CONTROL, "no-store")])
