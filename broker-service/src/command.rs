@@ -2,6 +2,7 @@
 
 mod agents;
 mod explain;
+mod keys;
 mod leases;
 mod policy;
 mod remote;
@@ -25,6 +26,9 @@ pub struct Command {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// List the keys that sign tokens, and make new ones.
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Run the broker.
     Serve {
         /// The broker's configuration.
@@ -85,6 +89,7 @@ impl Command {
     /// Runs it; `Ok` holds the exit code, `Err` is a failure to be reported.
     pub async fn run(self) -> Result<ExitCode, Box<dyn Error>> {
         match self.verb {
+            Verb::Keys(keys) => keys.run().await,
             Verb::Serve { config } => serve::run(&config).await.map(|()| ExitCode::SUCCESS),
             Verb::Policy(Policy::Check { file, output }) => policy::check(&file, output),
             Verb::Policy(Policy::Explain(explain)) => explain.run(),

@@ -148,7 +148,7 @@ async fn acts(desk: &Desk) -> Vec<String> {
     let records = desk.all_records("kind=admin&limit=1000").await;
     let acts = records.iter().map(|record| &record["admin"]);
     let acts = acts.map(|act| format!("{} {}", act["action"].as_str().unwrap(), act["target"].as_str().unwrap()));
-    acts.filter(|act| !act.starts_with("agent.")).collect()
+    acts.filter(|act| !act.starts_with("agent.") && !act.starts_with("key.")).collect()
 }
 
 #[tokio::test]
