@@ -16,6 +16,7 @@ mod github;
 mod id_jag;
 mod introspect;
 mod issue;
+mod keys;
 mod limit;
 mod oauth;
 mod odd;

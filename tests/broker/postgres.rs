@@ -11,6 +11,7 @@ mod foreign;
 mod id_jag;
 mod introspect;
 mod issue;
+mod keys;
 mod revoke;
 mod session;
 mod support;

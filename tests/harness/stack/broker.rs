@@ -71,6 +71,29 @@ impl Broker {
         self.tamper(sqlx::query(query).bind(seconds)).await;
     }
 
+    /// Makes all signing keys older by so many seconds.
+    pub async fn age_signing_keys(&self, seconds: i64) {
+        let query = "UPDATE signing_keys SET created = created - $1, signs_from = signs_from - $1, \
+                     retired_at = retired_at - $1";
+        self.tamper(sqlx::query(query).bind(seconds * 1000)).await;
+    }
+
+    /// Empties the ring behind its back.
+    pub async fn forget_signing_keys(&self) {
+        self.tamper(sqlx::query("DELETE FROM signing_keys")).await;
+    }
+
+    /// Keeps a copy of the signing keys.
+    pub async fn copy_signing_keys(&self) {
+        self.tamper(sqlx::query("CREATE TABLE kept AS SELECT * FROM signing_keys")).await;
+    }
+
+    /// Puts the copy back beside the signing keys there are, as keys that are over soon.
+    pub async fn bring_signing_keys_back(&self) {
+        let query = "INSERT INTO signing_keys SELECT id, sealed, created, created, created + 3600000 FROM kept";
+        self.tamper(sqlx::query(query)).await;
+    }
+
     /// Keeps the broker from writing to its database until the result is dropped.
     pub async fn lock(&self) -> impl Sized + use<> {
         let mut database = self.database().await;
