@@ -1,7 +1,12 @@
-//! The demo: one agent, one tool call, all the way through a real Envoy, told with real output.
+//! The demo: agents, their calls and what becomes of them, all the way through a real Envoy, told with real output.
 //!
 //! `--keep` leaves everything running and writes `target/demo/env`.
 
+mod orders;
+mod scenery;
+mod secrets;
+
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,9 +15,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use harness::Issuer;
 use harness::agent::{Agent, Credentials};
+use harness::stack::broker::accredit;
 use harness::stack::{Ports, Stack};
 use harness::tools::log::Event;
 use harness::wire::{One, Post, Reply};
+use orders::Orders;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -29,11 +36,12 @@ async fn main() -> Told {
     Stack::stop_detached(&dir);
     std::fs::remove_dir_all(&dir).ok();
     step("start broker, tool server and Envoy");
-    let stack = Stack::builder(&dir).ports(Ports::default()).policy(|text| trusting(&text)).start().await;
+    let (ports, orders) = (Ports::default(), Orders::start().await?);
+    let stack = start(&dir, ports, orders.as_ref()).await?;
     for (name, url) in stack.env().iter().filter(|(name, _)| name.ends_with("_URL") && name != "CONSOLE_URL") {
         println!("{name:<16}{url}");
     }
-    tell(&stack).await?;
+    tell(&stack, orders.as_ref()).await?;
     if keep {
         write_env(&dir, &stack)?;
         stack.detach();
@@ -42,7 +50,22 @@ async fn main() -> Told {
     Ok(())
 }
 
-async fn tell(stack: &Stack) -> Told {
+/// The shipped configuration with the scenery of the story.
+async fn start(dir: &Path, ports: Ports, orders: Option<&Orders>) -> Result<Stack, Box<dyn Error>> {
+    let (has, port) = (orders.is_some(), orders.map(|orders| orders.port));
+    if let Some(orders) = orders {
+        std::fs::create_dir_all(dir.join("secrets"))?;
+        std::fs::write(dir.join("secrets/orders.url"), &orders.url)?;
+    }
+    let url = has.then(|| PathBuf::from("secrets/orders.url"));
+    let stack = Stack::builder(dir).ports(ports);
+    let stack = stack.policy(move |text| scenery::policy(&text, ports, has));
+    let stack = stack.broker(move |text| scenery::broker(&text, ports, url.as_deref()));
+    let stack = stack.envoy(move |config| port.into_iter().for_each(|port| scenery::routes(config, port)));
+    Ok(stack.start().await)
+}
+
+async fn tell(stack: &Stack, orders: Option<&Orders>) -> Told {
     let url = stack.mcp();
 
     step("the agent asks the broker for a token with the scope `crm:read`");
@@ -72,12 +95,22 @@ async fn tell(stack: &Stack) -> Told {
     let fields = json!({ "tier": "gold", "phone": "1", "street": "2" });
     print(&call(stack, &writer, "crm_update", json!({ "id": "1001", "fields": fields })).await?);
 
-    step("an agent calls `crm_lookup` for alice, to whom a planner has handed the task on");
-    let foreign = Issuer::new(CORP).at_now().token().audience(&url).scope("crm:read");
-    let handed = foreign.agent("scout").claim("sub", "alice").actors(&["scout", "planner"]).sign();
+    step("alice's enterprise lets the planner read for her; what it gets is good at the scout's address alone");
+    let planner = Credentials { id: "planner".into(), ..stack.agent() };
+    let scout = Credentials { id: "scout".into(), ..stack.agent() };
+    let lent = lent(&planner, stack).await?;
+    println!("{}", claims(&lent));
+
+    step("the planner hands the task on; the scout takes it over in its own name and calls `crm_lookup` for alice");
+    let handed = handed(&scout, &lent, stack).await?;
     println!("{}", claims(&handed));
-    let scout = Agent::connect(&url, &handed).await?;
-    println!("{}", scout.call("crm_lookup", json!({ "id": "1002" })).await?);
+    let agent = Agent::connect(&url, &handed).await?;
+    println!("{}", agent.call("crm_lookup", json!({ "id": "1002" })).await?);
+
+    if let Some(orders) = orders {
+        step("a clerk reads orders: the broker makes a role in PostgreSQL for this call, and it goes with it");
+        clerk(stack, orders).await?;
+    }
 
     step("the agent asks for `logging/setLevel`, whose rule is in shadow mode: it goes on, and the audit tells");
     print(&post(stack, &token, "logging/setLevel", None, json!({ "level": "debug" })).await?);
@@ -87,6 +120,9 @@ async fn tell(stack: &Stack) -> Told {
     let expired = self::token(&hasty, "crm:read", &url).await?;
     sleep(Duration::from_millis(3100)).await;
     print(&call(stack, &expired, "crm_lookup", json!({ "id": "1001" })).await?);
+
+    step("the operator suspends the scout: it is refused everywhere, with the token it still holds too");
+    suspend(stack, &scout, &handed).await?;
 
     step("nothing that was refused has run: what the tool server executed");
     for event in stack.events() {
@@ -101,24 +137,98 @@ async fn tell(stack: &Stack) -> Told {
     }
 
     step("the audit of all of it");
-    audit(stack).await
+    audit(stack).await?;
+
+    step("no secret is in any log, record or database");
+    let mut all: BTreeMap<_, _> = [
+        ("the token", &token),
+        ("the writer's token", &writer),
+        ("the planner's token", &lent),
+        ("the scout's", &handed),
+    ]
+    .map(|(name, token)| (name, token.clone()))
+    .into();
+    all.insert("the agents' secret", stack.secret("agent.secret"));
+    all.insert("the operators' token", stack.secret("admin.token"));
+    all.insert("the proxy's secret", stack.secret("proxy.secret"));
+    if let Some(orders) = orders {
+        all.insert("the database's URL", orders.url.clone());
+        let brought = orders.brought.lock().expect("nobody panics with it").clone();
+        all.extend(brought.into_iter().map(|url| ("a role's URL", url)));
+    }
+    let (files, found) = secrets::search(stack.dir(), &all)?;
+    println!("looked for {} secrets in {files} files, found {}", all.len(), found.len());
+    if found.is_empty() { Ok(()) } else { Err(found.join(", ").into()) }
+}
+
+/// A token for alice, by the assertion of her enterprise.
+async fn lent(planner: &Credentials, stack: &Stack) -> Result<String, Box<dyn Error>> {
+    let address = scenery::scout(stack.ports);
+    let assertion = Issuer::new(scenery::ENTERPRISE).at_now().token().header("typ", "oauth-id-jag+jwt");
+    let assertion = assertion.audience(&stack.ports.broker()).claim("sub", "alice").claim("client_id", "planner");
+    let assertion = assertion.scope("crm:read").claim("resource", json!([stack.mcp(), address])).sign();
+    let grant = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+    granted(planner, &[("grant_type", grant), ("assertion", &assertion), ("resource", &address)]).await
+}
+
+/// The scout's token for what the planner has handed to it.
+async fn handed(scout: &Credentials, lent: &str, stack: &Stack) -> Result<String, Box<dyn Error>> {
+    let own = token(scout, "crm:read", &stack.mcp()).await?;
+    let kind = "urn:ietf:params:oauth:token-type:access_token";
+    let form = [
+        ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+        ("subject_token", lent),
+        ("subject_token_type", kind),
+        ("actor_token", &own),
+        ("actor_token_type", kind),
+        ("resource", &stack.mcp()),
+    ];
+    granted(scout, &form).await
+}
+
+async fn granted(agent: &Credentials, form: &[(&str, &str)]) -> Result<String, Box<dyn Error>> {
+    let grant = agent.grant(form).await;
+    let grant = grant.map_err(|refused| format!("no token: {} {}", refused.status, refused.body))?;
+    Ok(grant["access_token"].as_str().ok_or("the grant holds no token")?.to_owned())
+}
+
+/// One read of orders, and the role it was made with.
+async fn clerk(stack: &Stack, orders: &Orders) -> Told {
+    let gateway = stack.ports.gateway();
+    let clerk = Credentials { id: "clerk".into(), ..stack.agent() };
+    let token = token(&clerk, "crm:read", &format!("{gateway}/orders")).await?;
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let answer = http.get(format!("{gateway}/orders/1001")).bearer_auth(&token).send().await?;
+    println!("HTTP {}\n{}", answer.status().as_u16(), answer.text().await?);
+    for _ in 0..100 {
+        let roles = orders.roles().await?;
+        if roles.is_empty() {
+            println!("roles of the broker in the database now: none");
+            return Ok(());
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    Err("the role outlives its call".into())
+}
+
+/// Suspends the scout by the command line, and shows what becomes of it.
+async fn suspend(stack: &Stack, scout: &Credentials, handed: &str) -> Told {
+    let file = stack.dir().join("secrets/admin.token").display().to_string();
+    let broker = stack.ports.broker();
+    let args = ["agents", "suspend", "scout", "--why", "calls at night", "--broker", &broker, "--token-file", &file];
+    let told = accredit(&args, b"");
+    println!("$ accredit agents suspend scout --why \"calls at night\"");
+    print!("{}{}", String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
+    match token(scout, "crm:read", &stack.mcp()).await {
+        Ok(_) => return Err("a suspended agent got a token".into()),
+        Err(refused) => println!("{refused}"),
+    }
+    print(&call(stack, handed, "crm_lookup", json!({ "id": "1001" })).await?);
+    Ok(())
 }
 
 fn step(text: &str) {
     println!("\n\x1b[1m── {text}\x1b[0m");
-}
-
-/// The issuer of the delegated token, which the policy of the demo trusts besides the broker.
-const CORP: &str = "https://idp.example.test";
-
-/// The shipped policy with one more issuer, whose keys stand in it.
-fn trusting(text: &str) -> String {
-    let mut policy: Value = serde_saphyr::from_str(text).expect("the shipped policy is YAML");
-    let jwks = Issuer::new(CORP).jwks();
-    policy["issuers"]["corp"] = json!({ "issuer": CORP, "jwks": jwks, "algorithms": ["ES256"] });
-    policy["servers"]["crm"]["issuers"] = json!(["accredit", "corp"]);
-    policy["servers"]["crm"]["delegation"] = json!({ "max_depth": 2, "actors": ["scout", "planner"] });
-    policy.to_string()
 }
 
 async fn token(agent: &Credentials, scope: &str, resource: &str) -> Result<String, Box<dyn Error>> {
@@ -196,7 +306,8 @@ async fn audit(stack: &Stack) -> Told {
     for _ in 0..50 {
         let answer: Value = http.get(&url).bearer_auth(&token).send().await?.error_for_status()?.json().await?;
         records = answer["records"].as_array().cloned().unwrap_or_default();
-        if records.iter().any(|record| record["reason"] == "token_expired") {
+        let told = |reason| records.iter().any(|record| record["reason"] == reason);
+        if told("token_expired") && told("credential_refused") {
             break;
         }
         sleep(Duration::from_millis(100)).await;
@@ -210,6 +321,10 @@ async fn audit(stack: &Stack) -> Told {
         let chain = Some(chain.collect::<Vec<_>>().join(" < ")).filter(|chain| !chain.is_empty());
         let (kind, reason, agent, subject) = (text("/kind"), text("/reason"), text("/agent/id"), text("/subject"));
         let (method, tool, lease) = (text("/method"), text("/tool"), text("/credential/lease"));
+        let (agent, method, tool) = match record.get("admin") {
+            Some(_) => (text("/admin/by"), text("/admin/action"), text("/admin/target")),
+            None => (agent, method, tool),
+        };
         let chain = chain.as_deref().unwrap_or("-");
         line(&[kind, shadow, reason, agent, subject, chain, method, tool, lease].map(str::to_owned));
     }
@@ -224,7 +339,7 @@ async fn audit(stack: &Stack) -> Told {
 
 /// One row of the audit.
 fn line([kind, decision, reason, agent, subject, chain, method, tool, lease]: &[String; 9]) {
-    println!("{kind:<9}{decision:<9}{reason:<16}{agent:<12}{subject:<12}{chain:<17}{method:<17}{tool:<12}{lease}");
+    println!("{kind:<9}{decision:<9}{reason:<19}{agent:<12}{subject:<12}{chain:<17}{method:<17}{tool:<12}{lease}");
 }
 
 fn write_env(dir: &Path, stack: &Stack) -> std::io::Result<()> {

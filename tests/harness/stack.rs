@@ -116,6 +116,11 @@ impl Stack {
         self.dir.join("policy.yaml")
     }
 
+    /// Its directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// What arrived at the tool server and what ran, in order.
     pub fn events(&self) -> Vec<Event> {
         log::read(&self.dir.join("tools.jsonl"))

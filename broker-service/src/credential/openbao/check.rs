@@ -176,7 +176,7 @@ mod tests {
 `policies`: found no policy, accepted is at least one, or no such key
 `namespace`: found a namespace that is not ASCII, accepted is a path such as `teams/crm`
 `revocable`: found `"no"`, accepted is `true` or `false`
-`feilds`: found unknown key `feilds`, accepted is one of `kind`, `ttl`, `reuse`, `headers`, `address`, `token_file`, `ca_file`, `namespace`, `path`, `method`, `parameters`, `fields`, `policies`, `revocable` (hint: did you mean `fields`?)
+`feilds`: found unknown key `feilds`, accepted is one of `kind`, `ttl`, `reuse`, `until`, `headers`, `address`, `token_file`, `ca_file`, `namespace`, `path`, `method`, `parameters`, `fields`, `policies`, `revocable` (hint: did you mean `fields`?)
 `parameters.x`: found `{secret}`, accepted is a text with places from `{agent}`, `{subject}`, `{tool}`, `{scope}`, `{lease}`, `{ttl}`"#;
         assert_eq!(told, expected);
     }

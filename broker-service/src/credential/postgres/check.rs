@@ -149,7 +149,7 @@ mod tests {
 `statements[0]`: found " Commit", accepted is one command without `;`, such as `GRANT SELECT ON customers TO {name}` (hint: all run in one transaction, each in an entry of its own)
 `connection_limit`: found `0`, accepted is `1` to `100`
 `owner`: found "maker", accepted is an existing role other than the one in the URL
-`grant`: found unknown key `grant`, accepted is one of `kind`, `ttl`, `reuse`, `headers`, `url_file`, `role_prefix`, `grants`, `statements`, `connection_limit`, `owner` (hint: did you mean `grants`?)
+`grant`: found unknown key `grant`, accepted is one of `kind`, `ttl`, `reuse`, `until`, `headers`, `url_file`, `role_prefix`, `grants`, `statements`, `connection_limit`, `owner` (hint: did you mean `grants`?)
 "#;
         assert_eq!(told, expected);
     }
