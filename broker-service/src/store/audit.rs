@@ -8,7 +8,7 @@ use super::statement::Statement;
 /// How many rows one statement writes: few enough for every database's bound on parameters.
 const ROWS: usize = 64;
 
-/// Appends `records` in their order, under the lock of [`super::Store::begin`]; those whose `id` is there already are
+/// Appends `records` in their order, under the lock of [`super::Base::begin`]; those whose `id` is there already are
 /// left out.
 pub async fn insert(connection: &mut AnyConnection, records: &[&Record]) -> Result<(), sqlx::Error> {
     if records.is_empty() {

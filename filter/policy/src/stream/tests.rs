@@ -37,7 +37,7 @@ impl Ride {
         Self { stream: Stream::default(), gate: gate() }
     }
 
-    fn of(policy: &serde_json::Value) -> Self {
+    fn of(policy: &Value) -> Self {
         let mut gate = gate();
         gate.policy = crate::config::parse(policy.to_string().as_bytes()).unwrap();
         Self { stream: Stream::default(), gate }
