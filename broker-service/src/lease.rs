@@ -54,6 +54,8 @@ pub struct Row {
     pub expires: Time,
     /// Whether something lives on at the target that has to be ended.
     pub outlives: bool,
+    /// Why it ends, or has to.
+    pub reason: Option<end::Why>,
 }
 
 /// What can revoke a token.
@@ -127,6 +129,7 @@ fn read(row: &AnyRow) -> Result<Row, sqlx::Error> {
         issued: clock::unsigned(row.try_get("issued")?),
         expires: clock::unsigned(row.try_get("expires")?),
         outlives: row.try_get::<i64, _>("outlives")? != 0,
+        reason: row.try_get::<Option<String>, _>("reason")?.and_then(|word| end::Why::parse(&word)),
     })
 }
 

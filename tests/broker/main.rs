@@ -18,6 +18,7 @@ mod id_jag;
 mod introspect;
 mod issue;
 mod keys;
+mod lease;
 mod limit;
 mod oauth;
 mod odd;

@@ -13,6 +13,7 @@ mod id_jag;
 mod introspect;
 mod issue;
 mod keys;
+mod lease;
 mod revoke;
 mod roles;
 mod session;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use super::end::{Why, end};
+use super::end::{Why, take_back};
 use crate::admin;
 use crate::app::App;
 use crate::clock;
@@ -71,7 +71,7 @@ pub async fn revoke(
         return Err(ApiError::new(Code::NotFound, "no such lease"));
     }
     app.store.append(vec![admin::record(&app, &operator, "lease.revoke", &id)?]).await?;
-    let ended = end(&app, &id, Why::Operator).await.map_err(ApiError::unavailable)?;
+    let ended = take_back(&app, &id, Why::Operator).await.map_err(ApiError::unavailable)?;
     let word = match ended {
         Some(Ended::Revoked) => "revoked",
         Some(Ended::Expires) => "expires",

@@ -8,7 +8,7 @@ use accredit_policy::wire::audit::{self, Kind, Record};
 use sqlx::Row as _;
 use tokio::time::timeout;
 
-use super::{Row, read};
+use super::{Row, read, reap};
 use crate::app::App;
 use crate::clock;
 use crate::credential::{Ended, Failure};
@@ -39,6 +39,12 @@ pub enum Why {
 }
 
 impl Why {
+    /// The reason of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        let all = [Self::Expired, Self::Orphaned, Self::Revoked, Self::Operator, Self::Used];
+        all.into_iter().find(|why| why.name() == word)
+    }
+
     /// Its word in records and in the table.
     pub fn name(self) -> &'static str {
         match self {
@@ -51,9 +57,29 @@ impl Why {
     }
 }
 
-/// Ends the lease `id`. `Ok(None)` when another replica is at it, or it has ended already.
+/// Ends the lease `id` before its time. `Ok(None)` when another replica is at it, or it has ended already.
+pub async fn take_back(app: &App, id: &str, why: Why) -> Result<Option<Ended>, Failure> {
+    match doom(app, id, why).await.map_err(lost)? {
+        true => Ok(Some(Ended::Revoked)),
+        false => end(app, id, why).await,
+    }
+}
+
+/// Sees to it that a lease that is being minted is handed out to nobody; whoever mints it ends it. To end it here would come
+/// too early for what its target is about to make. `Ok(false)` when nobody mints it any more.
+async fn doom(app: &App, id: &str, why: Why) -> Result<bool, sqlx::Error> {
+    let query = sqlx::query(
+        "UPDATE leases SET reason = COALESCE(reason, $1), claimed = CASE WHEN claimed = 0 THEN 1 ELSE claimed END \
+         WHERE id = $2 AND state = 'open' AND failures = 0 AND issued >= $3",
+    );
+    let query = query.bind(why.name()).bind(id).bind(clock::signed(reap::before(reap::ORPHAN)));
+    Ok(query.execute(app.store.pool()).await?.rows_affected() == 1)
+}
+
+/// Ends the lease `id`, which nobody mints any more; an end that was begun keeps its reason. `Ok(None)` when another replica
+/// is at it, or it has ended already.
 pub async fn end(app: &App, id: &str, why: Why) -> Result<Option<Ended>, Failure> {
-    let Some((row, handle, failures)) = claim(app, id).await.map_err(lost)? else {
+    let Some((row, handle, failures)) = claim(app, id, why).await.map_err(lost)? else {
         return Ok(None);
     };
     let outcome = match app.credentials.get(&row.credential) {
@@ -65,7 +91,7 @@ pub async fn end(app: &App, id: &str, why: Why) -> Result<Option<Ended>, Failure
         _ => Err(Failure::Unavailable("the configuration no longer says how this credential ends".into())),
     };
     match outcome {
-        Ok(ended) => close(app, &row, why).await.map(|()| Some(ended)).map_err(lost),
+        Ok(ended) => close(app, &row, row.reason.unwrap_or(why)).await.map(|()| Some(ended)).map_err(lost),
         Err(failure) => {
             tracing::error!(lease = row.id, credential = row.credential, "a lease was not ended: {failure}");
             postpone(app, &row.id, failures).await.map_err(lost)?;
@@ -78,12 +104,15 @@ fn lost(error: sqlx::Error) -> Failure {
     Failure::Unavailable(format!("the lease cannot be read or written: {error}"))
 }
 
-/// Takes the lease for this replica alone.
-async fn claim(app: &App, id: &str) -> Result<Option<(Row, Option<Secret>, u32)>, sqlx::Error> {
+/// Takes the lease for this replica alone, and keeps why, so that an end that was begun is finished.
+async fn claim(app: &App, id: &str, why: Why) -> Result<Option<(Row, Option<Secret>, u32)>, sqlx::Error> {
     let now = clock::now();
-    let query =
-        sqlx::query("UPDATE leases SET claim = $1, claimed = $2 WHERE id = $3 AND state <> 'ended' AND claimed <= $4");
-    let query = query.bind(&app.replica).bind(clock::signed(now.plus(CLAIM))).bind(id).bind(clock::signed(now));
+    let query = sqlx::query(
+        "UPDATE leases SET claim = $1, claimed = $2, reason = COALESCE(reason, $3) \
+         WHERE id = $4 AND state <> 'ended' AND claimed <= $5",
+    );
+    let query = query.bind(&app.replica).bind(clock::signed(now.plus(CLAIM))).bind(why.name());
+    let query = query.bind(id).bind(clock::signed(now));
     if query.execute(app.store.pool()).await?.rows_affected() == 0 {
         return Ok(None);
     }

@@ -8,13 +8,16 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Token;
-use super::end::{Why, end};
+use super::end::{Why, end, take_back};
 use crate::app::App;
 use crate::clock;
 use crate::store::Database;
 
-/// How long a mint may take; an open lease that is older is nobody's.
+/// How long a mint may take.
 pub const MINT: Duration = Duration::from_secs(20);
+
+/// An open lease that is older is nobody's.
+pub const ORPHAN: Duration = Duration::from_secs(40);
 
 /// How many leases are ended at the same time.
 const BESIDE: usize = 16;
@@ -26,8 +29,11 @@ const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 pub async fn follow(app: &App) -> Result<JoinHandle<()>, sqlx::Error> {
     // With one broker, whatever is open at its start was left by a crash; with several, another may be at it.
     let since = match app.store.database() {
-        Database::Sqlite(_) => clock::now(),
-        Database::Postgres(_) => before(MINT),
+        Database::Sqlite(_) => {
+            release(app).await?;
+            clock::now()
+        }
+        Database::Postgres(_) => before(ORPHAN),
     };
     let orphans = open(app, since).await?;
     if !orphans.is_empty() {
@@ -37,6 +43,8 @@ pub async fn follow(app: &App) -> Result<JoinHandle<()>, sqlx::Error> {
     Ok(tokio::spawn(async move {
         ends(&app, orphans, Why::Orphaned).await;
         let mut revocations = app.store.revocations();
+        // A crash can have come between a revocation and the ends that follow from it.
+        revocations.mark_changed();
         let mut seconds = interval(Duration::from_secs(1));
         seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -55,12 +63,14 @@ async fn round(app: &App, revoked: bool) -> Result<(), sqlx::Error> {
     if revoked {
         ends(app, hit(app).await?, Why::Revoked).await;
     }
-    ends(app, open(app, before(MINT.saturating_mul(2))).await?, Why::Orphaned).await;
+    ends(app, open(app, before(ORPHAN)).await?, Why::Orphaned).await;
+    ends(app, begun(app).await?, Why::Orphaned).await;
     ends(app, due(app).await?, Why::Expired).await;
     lapse(app).await
 }
 
-fn before(span: Duration) -> Time {
+/// The moment that long ago.
+pub(super) fn before(span: Duration) -> Time {
     let now = clock::now();
     Time::from_millis(now.millis().saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
 }
@@ -71,6 +81,22 @@ async fn open(app: &App, since: Time) -> Result<Vec<String>, sqlx::Error> {
         "SELECT id FROM leases WHERE state = 'open' AND issued < $1 AND claimed <= $2 ORDER BY issued LIMIT 1000",
     );
     query.bind(clock::signed(since)).bind(clock::signed(clock::now())).fetch_all(app.store.pool()).await
+}
+
+/// Leases whose end was begun and not finished; why is kept with them. Whoever still mints one ends it by itself.
+async fn begun(app: &App) -> Result<Vec<String>, sqlx::Error> {
+    let query = sqlx::query_scalar(
+        "SELECT id FROM leases WHERE (state = 'live' OR state = 'open' AND failures > 0) AND reason IS NOT NULL \
+         AND claimed <= $1 ORDER BY claimed LIMIT 1000",
+    );
+    query.bind(clock::signed(clock::now())).fetch_all(app.store.pool()).await
+}
+
+/// Frees what a process held that is no more.
+async fn release(app: &App) -> Result<(), sqlx::Error> {
+    // Not zero, or a lease could be handed out whose end was begun.
+    let query = sqlx::query("UPDATE leases SET claim = NULL, claimed = 1 WHERE state <> 'ended' AND claim IS NOT NULL");
+    query.execute(app.store.pool()).await.map(|_| ())
 }
 
 /// Live leases whose time is over.
@@ -120,8 +146,12 @@ async fn ends(app: &App, leases: Vec<String>, why: Why) {
         }
         let app = app.clone();
         under_way.spawn(async move {
-            // It is on the log already.
-            drop(end(&app, &lease, why).await);
+            let ended = match why {
+                Why::Revoked => take_back(&app, &lease, why).await,
+                _ => end(&app, &lease, why).await,
+            };
+            // What failed is on the log already.
+            drop(ended);
         });
     }
     under_way.join_all().await;

@@ -2,7 +2,7 @@
 
 use accredit_policy::wire::audit::{Kind, Record};
 
-use super::end::{Why, end};
+use super::end::{Why, take_back};
 use crate::app::App;
 use crate::credential::Until;
 
@@ -15,7 +15,7 @@ pub fn leases(app: &App, records: &[Record]) -> Vec<String> {
     credentials.filter(|credential| ends(&credential.name)).filter_map(|credential| credential.lease.clone()).collect()
 }
 
-/// Ends those of them that `proxy` had asked for. What fails is tried again when their time is over.
+/// Ends those of them that `proxy` had asked for. What fails is tried again.
 pub fn follow(app: &App, proxy: String, leases: Vec<String>) {
     if leases.is_empty() {
         return;
@@ -24,7 +24,7 @@ pub fn follow(app: &App, proxy: String, leases: Vec<String>) {
     tokio::spawn(async move {
         for lease in leases {
             match asked(&app, &lease, &proxy).await {
-                Ok(true) => drop(end(&app, &lease, Why::Used).await),
+                Ok(true) => drop(take_back(&app, &lease, Why::Used).await),
                 Ok(false) => tracing::warn!(lease, proxy, "a proxy tells of a lease that is not its own"),
                 Err(error) => tracing::error!(lease, "a lease cannot be read: {error}"),
             }

@@ -177,7 +177,10 @@ async fn mint(app: &App, asked: Asked<'_>, record: Record) -> Result<Value, ApiE
         Ok(made) => made,
         Err(failure) => return Err(fail(app, &lease, told, failure).await),
     };
-    hand_out(app, definition, &lease, told).await?;
+    if let Err(error) = hand_out(app, definition, &lease, told).await {
+        abandon(app, &lease);
+        return Err(error);
+    }
     let expires = minted.expires.map_or(lease.expires, |expires| expires.min(lease.expires));
     let reuse = definition.reuse.map(|span| span.min(expires.since(lease.issued)).as_secs());
     let token = minted.fields.get("token");
@@ -245,6 +248,7 @@ async fn intend(
         issued: lease.issued,
         expires: lease.expires,
         outlives,
+        reason: None,
     };
     let intent = Intent {
         record: record.clone(),
@@ -288,10 +292,15 @@ async fn fail(app: &App, lease: &Lease, told: Record, failure: Failure) -> ApiEr
     if let Err(lost) = app.store.append(vec![deny(told, error.code.name())]).await {
         tracing::error!("a mint that failed was {lost}");
     }
+    abandon(app, lease);
+    error
+}
+
+/// Ends what nobody is handed.
+fn abandon(app: &App, lease: &Lease) {
     let (app, lease) = (app.clone(), lease.id.clone());
     // The caller need not wait for a target that may not answer; what fails here is tried again.
     tokio::spawn(async move { drop(end(&app, &lease, Why::Orphaned).await) });
-    error
 }
 
 fn deny(record: Record, reason: &str) -> Record {
