@@ -21,7 +21,7 @@ use accredit_policy::revocation::Revocations;
 use accredit_policy::wire::audit::Record;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::Migrator;
-use sqlx::{Any, AnyConnection, AnyPool, Executor as _, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Executor as _, Transaction};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
@@ -207,6 +207,13 @@ impl Base {
     /// Begins a transaction beside which nothing else is written that has an order.
     pub async fn begin(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
         let mut transaction = self.pool.begin_with(self.database.begin()).await?;
+        self.lock(&mut transaction).await?;
+        Ok(transaction)
+    }
+
+    /// The same on a connection that is at hand.
+    async fn begin_on<'c>(&self, connection: &'c mut AnyConnection) -> Result<Transaction<'c, Any>, sqlx::Error> {
+        let mut transaction = connection.begin_with(self.database.begin()).await?;
         self.lock(&mut transaction).await?;
         Ok(transaction)
     }

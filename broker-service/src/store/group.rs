@@ -1,17 +1,23 @@
 //! The writer: as many callers' records and intents in one commit as wait for one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use accredit_policy::token::Verified;
 use accredit_policy::wire::audit::Record;
-use sqlx::AnyConnection;
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AnyConnection};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use super::{Base, NotKept, audit};
 use crate::lease::{self, Row};
 
 /// The most callers one commit serves.
 pub(super) const MOST: usize = 256;
+
+/// How long the writer keeps its connection while nobody asks.
+const LULL: Duration = Duration::from_millis(100);
 
 /// What a caller wants written.
 #[derive(Debug)]
@@ -57,14 +63,16 @@ impl From<NotKept> for NotIntended {
 /// Writes what is asked for until it is told to stop.
 pub(super) async fn write(base: Arc<Base>, mut jobs: mpsc::Receiver<Job>) {
     let mut group = Vec::with_capacity(MOST);
-    while jobs.recv_many(&mut group, MOST).await > 0 {
+    let mut line = None;
+    while gather(&mut jobs, &mut group, &mut line).await > 0 {
         if group.iter().any(|job| matches!(job, Job::Stop { .. })) {
             // What is under way is written, what comes later is refused.
             jobs.close();
         }
-        match commit(&base, &group).await {
+        match commit(&base, &mut line, &group).await {
             Ok(revoked) => group.drain(..).zip(revoked).for_each(|(job, revoked)| job.done(revoked)),
             Err(error) => {
+                line = None;
                 let error = NotKept::from(error);
                 tracing::error!("audit records were {error}");
                 group.drain(..).for_each(|job| job.failed(&error));
@@ -73,9 +81,28 @@ pub(super) async fn write(base: Arc<Base>, mut jobs: mpsc::Receiver<Job>) {
     }
 }
 
+/// A connection that is kept from one group to the next: to take one from the pool and give it back tests it twice.
+type Line = Option<PoolConnection<Any>>;
+
+/// Waits for the next group. Out: how many it has, 0 when there will be none.
+async fn gather(jobs: &mut mpsc::Receiver<Job>, group: &mut Vec<Job>, line: &mut Line) -> usize {
+    if line.is_some()
+        && let Ok(count) = timeout(LULL, jobs.recv_many(group, MOST)).await
+    {
+        return count;
+    }
+    // One that has nothing to do can be lost without a word; the pool sees to that.
+    *line = None;
+    jobs.recv_many(group, MOST).await
+}
+
 /// Writes the group; says of each job whether it was left out because of a revocation.
-async fn commit(base: &Base, group: &[Job]) -> Result<Vec<bool>, sqlx::Error> {
-    let mut transaction = base.begin().await?;
+async fn commit(base: &Base, line: &mut Line, group: &[Job]) -> Result<Vec<bool>, sqlx::Error> {
+    let connection = match line {
+        Some(connection) => connection,
+        None => line.insert(base.pool().acquire().await?),
+    };
+    let mut transaction = base.begin_on(connection).await?;
     let intends = group.iter().any(|job| matches!(job, Job::Intent { .. }));
     if intends {
         // Under the lock: what was revoked before this moment is known, what comes later finds the lease.
