@@ -75,8 +75,8 @@ impl Token {
     }
 }
 
-/// How many rows one statement writes: few enough for every database's bound on parameters.
-const ROWS: usize = 64;
+/// How many rows one statement writes, for the reason that audit records have.
+const ROWS: usize = 16;
 
 /// Writes new leases. One that nothing has to end is live at once, since its credential is gone with a crash.
 pub async fn insert(connection: &mut AnyConnection, leases: &[&Row]) -> Result<(), sqlx::Error> {

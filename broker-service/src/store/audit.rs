@@ -5,8 +5,9 @@ use sqlx::AnyConnection;
 
 use super::statement::Statement;
 
-/// How many rows one statement writes: few enough for every database's bound on parameters.
-const ROWS: usize = 64;
+/// How many rows one statement writes. SQLite finds the name of each parameter by going through those before it, so that
+/// long statements cost more than several.
+const ROWS: usize = 16;
 
 /// Appends `records` in their order, under the lock of [`super::Base::begin`]; those whose `id` is there already are
 /// left out.
@@ -15,6 +16,15 @@ pub async fn insert(connection: &mut AnyConnection, records: &[&Record]) -> Resu
         return Ok(());
     }
     let last: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(seq), 0) FROM audit").fetch_one(&mut *connection).await?;
+    insert_after(last, connection, records).await
+}
+
+/// The same where the number of the last record is known.
+pub(super) async fn insert_after(
+    last: i64,
+    connection: &mut AnyConnection,
+    records: &[&Record],
+) -> Result<(), sqlx::Error> {
     let mut numbered = records.iter().zip(last.saturating_add(1)..);
     loop {
         let rows: Vec<_> = numbered.by_ref().take(ROWS).map(|(record, seq)| row(record, seq)).collect();

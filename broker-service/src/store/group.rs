@@ -103,19 +103,25 @@ async fn commit(base: &Base, line: &mut Line, group: &[Job]) -> Result<Vec<bool>
         None => line.insert(base.pool().acquire().await?),
     };
     let mut transaction = base.begin_on(connection).await?;
-    let intends = group.iter().any(|job| matches!(job, Job::Intent { .. }));
-    if intends {
-        // Under the lock: what was revoked before this moment is known, what comes later finds the lease.
+    // Under the lock: what was revoked before this moment is known, what comes later finds the lease.
+    let (record, revocation) = last(&mut transaction).await?;
+    if revocation > *base.seq.borrow() {
         base.catch_up(&mut transaction).await?;
     }
     let revoked: Vec<bool> = group.iter().map(|job| job.revoked(base)).collect();
     let kept = || group.iter().zip(&revoked).filter(|(_, revoked)| !**revoked).map(|(job, _)| job);
     let records: Vec<&Record> = kept().flat_map(Job::records).collect();
-    audit::insert(&mut transaction, &records).await?;
+    audit::insert_after(record, &mut transaction, &records).await?;
     let leases: Vec<&Row> = kept().filter_map(Job::lease).collect();
     insert(&mut transaction, &leases).await?;
     transaction.commit().await?;
     Ok(revoked)
+}
+
+/// The numbers of the last record and of the last revocation.
+async fn last(connection: &mut AnyConnection) -> Result<(i64, i64), sqlx::Error> {
+    let query = "SELECT (SELECT COALESCE(MAX(seq), 0) FROM audit), (SELECT COALESCE(MAX(seq), 0) FROM revocations)";
+    sqlx::query_as(query).fetch_one(connection).await
 }
 
 async fn insert(connection: &mut AnyConnection, leases: &[&Row]) -> Result<(), sqlx::Error> {
