@@ -215,6 +215,7 @@ async fn a_suspended_agent_stops_all_it_has_handed_on() {
     assert_eq!(team.take("worker", &second, RESOURCE, |_| ()).await.status, 200);
     team.turn("scout", "retire").await;
     assert_eq!(team.take("worker", &second, RESOURCE, |_| ()).await.error(), REFUSED);
+    assert_eq!(team.refusals().await, ["revoked"; 3]);
 }
 
 #[tokio::test]

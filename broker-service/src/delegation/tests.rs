@@ -54,6 +54,7 @@ struct Case {
     resource: &'static str,
     lifetime: u64,
     proven: Bond,
+    accepted: Vec<&'static str>,
     registry: BTreeMap<String, Entry>,
     max_depth: usize,
 }
@@ -76,6 +77,7 @@ impl Default for Case {
             resource: CRM,
             lifetime: 600,
             proven: Bond::default(),
+            accepted: vec![US, CORP],
             registry: registry.map(|(id, entry)| (id.to_owned(), entry)).into(),
             max_depth: 3,
         }
@@ -99,8 +101,7 @@ impl Case {
             resource: self.resource,
             proven: self.proven,
         };
-        let accepted = [US, CORP];
-        let terms = Terms { issuer: US, accepted: &accepted, registry: &self.registry, max_depth: self.max_depth };
+        let terms = Terms { issuer: US, accepted: &self.accepted, registry: &self.registry, max_depth: self.max_depth };
         delegate(&request, &terms, NOW)
     }
 
@@ -326,6 +327,7 @@ fn a_task_goes_only_where_its_issuers_are_accepted() {
     assert_eq!(case.judge(), Err(Refusal::Issuer));
     case.issuer = CORP;
     assert!(case.judge().is_ok());
+    assert_eq!(refused(|case| case.accepted = vec![CORP]), Some(Refusal::Issuer), "nothing of ours is accepted there");
     // One hop later it is our own token, and its chain still says where it came from.
     (case.issuer, case.may_act) = (US, None);
     case.subject.chain =
