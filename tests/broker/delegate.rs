@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::support::{FOREIGN, Form, RESOURCE, set};
-use super::team::{ACCESS_TOKEN, SCOUT, Team, WORKER, agents, claims, servers};
+use super::team::{ACCESS_TOKEN, EXCHANGE, SCOUT, Team, WORKER, agents, claims, servers};
 
 const REFUSED: (u16, &str) = (400, "invalid_request");
 
@@ -285,6 +285,43 @@ async fn a_bound_token_is_not_for_others_to_exchange() {
         assert_eq!(team.refusals().await.last().unwrap(), "sender_unbound");
     }
     assert_eq!(team.take("scout", &token().sign(), RESOURCE, |_| ()).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_key_of_a_bound_actor_token_has_to_be_proved_and_binds_what_is_issued() {
+    let team = Team::open("delegate-key").await;
+    let (key, other) = (Holder::new(Alg::EdDsa).at_now(), Holder::new(Alg::Es256).at_now());
+    let own = team.prove("scout", &key, &[("grant_type", "client_credentials"), ("resource", RESOURCE)]).await;
+    let (subject, actor) = (team.own("planner", SCOUT).await, own.text("access_token"));
+    let form = [
+        ("grant_type", EXCHANGE),
+        ("subject_token", &subject),
+        ("subject_token_type", ACCESS_TOKEN),
+        ("actor_token", &actor),
+        ("actor_token_type", ACCESS_TOKEN),
+        ("resource", RESOURCE),
+    ];
+    assert_eq!(team.0.ask("scout", &form).await.error(), REFUSED);
+    assert_eq!(team.prove("scout", &other, &form).await.error(), REFUSED);
+    assert_eq!(team.refusals().await, ["sender_unbound"; 2]);
+    let answer = team.prove("scout", &key, &form).await;
+    assert_eq!((answer.status, &answer.body["token_type"]), (200, &json!("DPoP")));
+    assert_eq!(claims(&answer.text("access_token"))["cnf"], json!({ "jkt": key.thumbprint() }));
+}
+
+#[tokio::test]
+async fn a_token_that_was_taken_back_is_not_exchanged() {
+    let team = Team::open("delegate-revoked").await;
+    let subject = team.own("planner", SCOUT).await;
+    let actor = team.own("scout", RESOURCE).await;
+    let with = |form: &mut Form| set(form, "actor_token", &actor);
+    assert_eq!(team.take("scout", &subject, RESOURCE, with).await.status, 200);
+    team.revoke("scout", &actor).await;
+    assert_eq!(team.take("scout", &subject, RESOURCE, with).await.error(), REFUSED);
+    assert_eq!(team.take("scout", &subject, RESOURCE, |_| ()).await.status, 200);
+    team.revoke("planner", &subject).await;
+    assert_eq!(team.take("scout", &subject, RESOURCE, |_| ()).await.error(), REFUSED);
+    assert_eq!(team.refusals().await, ["revoked"; 2]);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Assertions of an enterprise's identity provider: which ones give an agent a token for a user.
 
 use harness::site::Site;
-use harness::{Alg, Issuer, Token};
+use harness::{Alg, Holder, Issuer, Token};
 use serde_json::{Value, json};
 
 use super::support::{Answer, FOREIGN, RESOURCE};
@@ -122,6 +122,20 @@ async fn what_does_not_hold_gives_nothing() {
         assert_eq!(team.refusals().await.last().unwrap(), reason);
     }
     assert_eq!(bring(&team, "planner", &sound().sign(), &[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_bound_assertion_takes_a_proof_of_its_key() {
+    let (team, idp) = open("id-jag-bound").await;
+    let (key, other) = (Holder::new(Alg::EdDsa).at_now(), Holder::new(Alg::Es256).at_now());
+    let bound = assertion(&team, &idp).bound_to(&key).sign();
+    let form = [("grant_type", JWT_BEARER), ("assertion", bound.as_str())];
+    assert_eq!(team.0.ask("planner", &form).await.error(), NOTHING);
+    assert_eq!(team.prove("planner", &other, &form).await.error(), NOTHING);
+    assert_eq!(team.refusals().await, ["sender_unbound"; 2]);
+    let answer = team.prove("planner", &key, &form).await;
+    assert_eq!((answer.status, &answer.body["token_type"]), (200, &json!("DPoP")));
+    assert_eq!(claims(&answer.text("access_token"))["cnf"], json!({ "jkt": key.thumbprint() }));
 }
 
 #[tokio::test]

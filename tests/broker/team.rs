@@ -2,8 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use harness::Issuer;
 use harness::stack::broker::SECRET;
+use harness::{Holder, Issuer};
 use serde_json::{Value, json};
 
 use super::support::{Answer, Desk, Form, RESOURCE, config, policy};
@@ -90,6 +90,20 @@ impl Team {
     pub async fn post(&self, id: &str, form: &Form) -> Answer {
         let form: Vec<_> = form.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         self.0.ask(id, &form).await
+    }
+
+    /// The same with a proof of the key of `holder`.
+    pub async fn prove(&self, id: &str, holder: &Holder, form: &[(&str, &str)]) -> Answer {
+        let url = self.0.url("/token");
+        let proof = holder.proof("POST", &url, "").without("ath").sign();
+        let request = self.0.http.post(url).basic_auth(id, Some(SECRET)).header("dpop", proof).form(form);
+        Answer::of(request.send().await.expect("the broker answers")).await
+    }
+
+    /// An agent takes a token of its own back.
+    pub async fn revoke(&self, id: &str, token: &str) {
+        let request = self.0.http.post(self.0.url("/revoke")).basic_auth(id, Some(SECRET)).form(&[("token", token)]);
+        assert_eq!(request.send().await.expect("the broker answers").status(), 200);
     }
 
     /// The operator suspends, resumes or retires an agent.
