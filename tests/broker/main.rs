@@ -14,6 +14,7 @@ mod exchange;
 mod explain;
 mod foreign;
 mod github;
+mod grants;
 mod id_jag;
 mod introspect;
 mod issue;

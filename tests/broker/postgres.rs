@@ -9,6 +9,7 @@ mod crash;
 mod delegate;
 mod exchange;
 mod foreign;
+mod grants;
 mod id_jag;
 mod introspect;
 mod issue;
