@@ -261,7 +261,7 @@ async fn intend(
         Ok(()) => Ok(()),
         Err(NotIntended::NotKept(error)) => Err(error.into()),
         Err(NotIntended::Revoked) => {
-            let refused = Record { credential: None, ..record.clone() };
+            let refused = Record { kind: Kind::Decision, credential: None, ..record.clone() };
             app.store.append(vec![deny(refused, Reason::Revoked.name())]).await?;
             Err(ApiError::new(Code::AccessDenied, "the token, its agent or what it calls is revoked"))
         }
