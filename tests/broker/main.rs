@@ -21,6 +21,7 @@ mod issue;
 mod keys;
 mod lease;
 mod limit;
+mod model;
 mod oauth;
 mod odd;
 mod parts;
