@@ -15,7 +15,7 @@ use super::roles::{ROLE, Roles, TOKEN, request, soon};
 use super::support::POSTGRES;
 
 /// How often the broker is killed.
-const KILLS: u32 = 5;
+const KILLS: u32 = 8;
 
 /// How many clients ask at the same time.
 const CLIENTS: u32 = 8;
@@ -25,7 +25,7 @@ const ORDER: &str = "SELECT pg_advisory_lock(8317987319222330741)";
 
 impl Roles {
     /// Keeps everybody from writing to the store until the result is closed.
-    async fn freeze(&self) -> AnyConnection {
+    pub async fn freeze(&self) -> AnyConnection {
         let mut database = self.desk.broker.database().await;
         let lock = if POSTGRES { ORDER } else { "BEGIN IMMEDIATE" };
         sqlx::query(lock).execute(&mut database).await.expect("the database can be locked");

@@ -15,6 +15,8 @@ mod introspect;
 mod issue;
 mod keys;
 mod lease;
+mod model;
+mod replicas;
 mod revoke;
 mod roles;
 mod session;

@@ -20,7 +20,7 @@ pub const TOKEN: (&str, &str, &str) = ("crm_update", "crm:read crm:write", "crm-
 pub struct Roles {
     pub desk: Desk,
     pub prefix: String,
-    target: String,
+    pub target: String,
 }
 
 impl Roles {

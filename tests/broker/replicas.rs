@@ -1,0 +1,168 @@
+//! Two brokers on one PostgreSQL: what one is told counts at the other.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use harness::parts::Postgres;
+use harness::stack::broker::Broker;
+use harness::stack::fresh;
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+
+use super::clients::{GRANT, Key, TYPE, assertion, enrol, said};
+use super::roles::{ROLE, Roles, TOKEN, request, soon};
+use super::support::{Answer, Desk};
+
+/// How long notices may take.
+const NOTICE: Duration = Duration::from_millis(1500);
+
+/// Two brokers with one issuer, one store and one target.
+async fn pair(name: &str) -> Option<(Roles, Roles)> {
+    let change = |config: &mut Value| {
+        enrol(config);
+        config["credentials"][ROLE.2]["until"] = json!("expiry");
+    };
+    let one = Roles::open(Postgres::shared().await?, name, change).await;
+    let dir = fresh(&format!("broker-postgres-{name}-two"));
+    copy(one.desk.broker.dir(), &dir);
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut config: Value = serde_json::from_slice(&fs::read(dir.join("broker.yaml")).unwrap()).unwrap();
+    config["listen"] = json!(port.to_string());
+    fs::write(dir.join("broker.yaml"), config.to_string()).unwrap();
+    let broker = Broker::start(&dir, &format!("http://{port}")).await.unwrap_or_else(|failure| panic!("{failure}"));
+    let two = Desk { broker, http: Client::builder().no_proxy().build().unwrap() };
+    let two = Roles { desk: two, prefix: one.prefix.clone(), target: one.target.clone() };
+    Some((one, two))
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().flatten() {
+        let (path, to) = (entry.path(), to.join(entry.file_name()));
+        match path.is_dir() {
+            true => copy(&path, &to),
+            false => drop(fs::copy(path, to).unwrap()),
+        }
+    }
+    fs::set_permissions(to, fs::metadata(from).unwrap().permissions()).unwrap();
+}
+
+async fn active(roles: &Roles, token: &str) -> bool {
+    roles.desk.post_as("gateway", "/introspect", &[("token", token)]).await.body["active"] == true
+}
+
+#[tokio::test]
+async fn a_token_revoked_at_one_is_worth_nothing_at_the_other() {
+    let Some((one, two)) = pair("replicas-token").await else { return };
+    for _ in 0..10 {
+        let token = one.token().await;
+        assert_eq!(two.exchange(&token, TOKEN).await.status, 200, "the same key signs for both");
+        assert!(active(&two, &token).await);
+        assert_eq!(one.desk.post_as("agent-7", "/revoke", &[("token", &token)]).await.status, 200);
+        assert_eq!(two.exchange(&token, TOKEN).await.error(), (403, "access_denied"), "at once");
+        let waited = soon("it is still active", async || !active(&two, &token).await).await;
+        assert!(waited < NOTICE, "{waited:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_agent_suspended_through_one_gets_nothing_from_the_other() {
+    let Some((one, two)) = pair("replicas-agent").await else { return };
+    let token = two.token().await;
+    let role = two.exchange(&token, ROLE).await.text("lease_id");
+    assert_eq!(one.operate(Method::POST, "/v1/agents/agent-7/suspend").await.status, 200);
+    assert_eq!(two.exchange(&token, TOKEN).await.error(), (403, "access_denied"), "at once");
+    let form = [GRANT, ("resource", super::support::RESOURCE)];
+    let issues = async || two.desk.ask("agent-7", &form).await.status == 200;
+    let waited = soon("it is still issued tokens", async || !issues().await).await;
+    assert!(waited < NOTICE, "{waited:?}");
+    assert!(soon("it is still active", async || !active(&two, &token).await).await < NOTICE);
+    assert_eq!(one.ended(&role).await, "revoked");
+    assert_eq!(one.operate(Method::POST, "/v1/agents/agent-7/resume").await.status, 200);
+    soon("it is still refused", async || two.exchange(&token, TOKEN).await.status == 200).await;
+}
+
+#[tokio::test]
+async fn an_assertion_counts_once_for_both() {
+    let Some((one, two)) = pair("replicas-once").await else { return };
+    let assert = async |at: &Roles, assertion: &str| -> Answer {
+        at.desk.post("/token", &[GRANT, TYPE, ("client_assertion", assertion)]).await
+    };
+    let signed = || Key::signer().sign(&assertion(&one.desk, "signer"));
+    let first = signed();
+    let answer = assert(&one, &first).await;
+    assert_eq!(said(&answer.text("access_token"))["client_id"], "signer");
+    assert_eq!(assert(&two, &first).await.error(), (401, "invalid_client"));
+    for _ in 0..10 {
+        let both = signed();
+        let answers = tokio::join!(assert(&one, &both), assert(&two, &both));
+        let mut statuses = [answers.0.status, answers.1.status];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 401], "nor at the same time");
+    }
+}
+
+#[tokio::test]
+async fn a_lease_minted_through_one_is_taken_back_through_the_other() {
+    let Some((one, two)) = pair("replicas-lease").await else { return };
+    let token = one.token().await;
+    let id = one.exchange(&token, ROLE).await.text("lease_id");
+    assert!(one.roles().await.contains(&one.role(&id)));
+    let taken = two.operate(Method::DELETE, &format!("/v1/leases/{id}")).await;
+    assert_eq!((taken.status, &taken.body["outcome"]), (200, &json!("revoked")));
+    assert_eq!(one.ended(&id).await, "operator");
+    let both = [one.exchange(&token, ROLE).await, two.exchange(&token, ROLE).await];
+    let [first, second] = both.map(|answer| answer.text("lease_id"));
+    let path = format!("/v1/leases/{first}");
+    let (a, b) = tokio::join!(one.operate(Method::DELETE, &path), two.operate(Method::DELETE, &path));
+    let mut outcomes = [a.text("outcome"), b.text("outcome")];
+    outcomes.sort_unstable();
+    assert_eq!(outcomes, ["ended", "revoked"], "only one of them ends it");
+    assert_eq!(one.ended(&first).await, "operator");
+    assert_eq!(one.lease(&second).await["state"], "live");
+}
+
+#[tokio::test]
+async fn what_one_was_minting_when_it_was_killed_the_other_ends() {
+    let Some((mut one, two)) = pair("replicas-orphan").await else { return };
+    let token = one.token().await;
+    let stalled = one.stall().await;
+    let (http, url) = (one.desk.http.clone(), one.desk.broker.url.clone());
+    let asked = tokio::spawn(async move { request(&http, &url, &token, ROLE).await });
+    soon("there is no intent", async || !two.leases("state=open").await.is_empty()).await;
+    let id = two.leases("state=open").await[0]["id"].as_str().unwrap().to_owned();
+    let frozen = two.freeze().await;
+    drop(stalled);
+    soon("there is no role", async || two.roles().await.contains(&two.role(&id))).await;
+    one.desk.broker.process.kill();
+    drop(frozen);
+    assert!(asked.await.unwrap().is_none(), "nobody was answered");
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(two.lease(&id).await["state"], "open", "the other could still be at it");
+    two.pass(60).await;
+    assert_eq!(two.ended(&id).await, "orphaned");
+}
+
+#[tokio::test]
+async fn both_write_one_record_without_gaps() {
+    let Some((one, two)) = pair("replicas-order").await else { return };
+    let token = one.token().await;
+    let mint = async |at: &Roles| {
+        let mut leases = Vec::new();
+        for _ in 0..30 {
+            leases.push(at.exchange(&token, TOKEN).await.text("lease_id"));
+        }
+        leases
+    };
+    let (first, second) = tokio::join!(mint(&one), mint(&two));
+    let intents = one.desk.records("kind=intent&limit=1000").await;
+    let told: Vec<_> = intents.iter().map(|record| record["credential"]["lease"].as_str().unwrap()).collect();
+    for lease in first.iter().chain(&second) {
+        assert_eq!(told.iter().filter(|one| *one == lease).count(), 1, "{lease}");
+    }
+    two.desk.records("").await;
+    let query = sqlx::query_as("SELECT count(*), max(seq) FROM audit");
+    let (rows, last): (i64, i64) = query.fetch_one(&mut one.desk.broker.database().await).await.unwrap();
+    assert_eq!(rows, last);
+}
