@@ -28,7 +28,13 @@ impl Audit {
         std::fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
         let url = Broker::files(&dir, &policy(mint), &config());
         let broker = Broker::start(&dir, &url).await.map_err(|failure| failure.to_string())?;
-        Ok(Self { broker, expected: 0 })
+        let mut audit = Self { broker, expected: 0 };
+        // What tells of its start: the key it has made.
+        let failed = |error: std::io::Error| format!("the audit cannot be read: {error}");
+        while audit.from(audit.expected + 1).await.map_err(failed)? > 0 {
+            audit.expected += 1;
+        }
+        Ok(audit)
     }
 
     pub fn port(&self) -> u16 {

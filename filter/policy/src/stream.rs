@@ -17,6 +17,7 @@ mod effect;
 mod end;
 mod gate;
 mod input;
+mod mint;
 mod request;
 mod session;
 mod shadow;
@@ -315,33 +316,6 @@ impl Stream {
         let post = gate.post("/token", "application/x-www-form-urlencoded", form);
         self.story.id(call.id);
         Ok((State::Minting(held, permit, call.era, onward), vec![Effect::Post(post)]))
-    }
-
-    fn mint(
-        &mut self,
-        held: Held,
-        permit: Permit,
-        (era, onward): (Era, Onward),
-        response: &Response<'_>,
-        gate: &mut Gate,
-    ) -> Step {
-        match exchange::read(response) {
-            Ok(credential) => {
-                if let Some(like) = onward.credential {
-                    gate.reuse.keep(like, &credential, self.now);
-                }
-                self.story.leased(&credential, self.now);
-                Ok(self.forward(held, permit, (era, onward), credential.headers))
-            }
-            Err(why) => {
-                let reason = match why {
-                    exchange::Refused::ByPolicy(_) => Reason::CredentialRefused,
-                    exchange::Refused::Client | exchange::Refused::Failed(_) => Reason::BrokerUnavailable,
-                };
-                let denial = Denial::new(reason, why.to_string());
-                Err(Box::new(Refused { denial, server: Some(held.server), id: self.story.take_id() }))
-            }
-        }
     }
 
     /// Lets the request go. The permit is the proof that it may.
