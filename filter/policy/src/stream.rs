@@ -43,7 +43,7 @@ use crate::sender::{Bound, Pending, Scheme};
 use crate::time::Time;
 use crate::token::Verified;
 use crate::wire::audit::Record;
-use crate::wire::exchange::{self, Response, ToolCall};
+use crate::wire::exchange::{self, ToolCall};
 use answer::{Onward, Shape, Viewer};
 use api::read;
 use body::{complete, grow};
