@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::testing::{NOW, claims, gate, token};
+use crate::wire::exchange::Response;
 
 const LOOKUP: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"crm_lookup","arguments":{}}}"#;
 const UPDATE: &str =
