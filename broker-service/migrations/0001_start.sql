@@ -62,6 +62,8 @@ CREATE TABLE leases (
 
 CREATE INDEX leases_state ON leases (state, expires);
 CREATE INDEX leases_agent ON leases (agent, state);
+CREATE INDEX leases_ended ON leases (ended) WHERE ended IS NOT NULL;
+CREATE INDEX leases_begun ON leases (claimed) WHERE reason IS NOT NULL AND state <> 'ended';
 
 -- What was taken back before its time; lifted ones stay, for those who follow by `seq`.
 CREATE TABLE revocations (

@@ -1,6 +1,6 @@
 //! Audit records: the proxies deliver them, the operators read them.
 
-use accredit_policy::wire::audit::{BATCH, Batch};
+use accredit_policy::wire::audit::{BATCH, Batch, Kind, Record};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Query, State};
@@ -26,10 +26,19 @@ pub async fn deliver(State(app): State<App>, caller: Caller, body: Bytes) -> Res
     if records.len() > BATCH.saturating_add(1) || records.iter().any(|record| !(1..=64).contains(&record.id.len())) {
         return Err(ApiError::new(Code::InvalidRequest, "too many records, or one without an identifier"));
     }
+    if records.iter().any(|record| !theirs(record)) {
+        return Err(ApiError::new(Code::InvalidRequest, "a record of a kind no proxy writes"));
+    }
     let over = used::leases(&app, &records);
     app.store.append(records).await?;
     used::follow(&app, proxy, over);
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whether a proxy may say so: what it has decided, what came of it and what was lost. What the broker did only the broker
+/// tells.
+fn theirs(record: &Record) -> bool {
+    matches!(record.kind, Kind::Decision | Kind::Outcome | Kind::Gap) && record.admin.is_none()
 }
 
 /// What an operator looks for; everything given has to match.

@@ -111,7 +111,8 @@ impl Database {
     fn begin(&self) -> &'static str {
         match self {
             Self::Sqlite(_) => "BEGIN IMMEDIATE",
-            Self::Postgres(_) => "BEGIN",
+            // What is read after the lock has to be what is there then.
+            Self::Postgres(_) => "BEGIN ISOLATION LEVEL READ COMMITTED",
         }
     }
 }

@@ -38,6 +38,23 @@ async fn only_proxies_deliver() {
 }
 
 #[tokio::test]
+async fn what_the_broker_did_no_proxy_tells() {
+    let desk = Desk::open("audit-forged").await;
+    for kind in ["admin", "end", "intent", "issue", "mint", "revocation"] {
+        let mut forged = record(kind);
+        forged["kind"] = json!(kind);
+        let batch = json!({ "records": [record("a"), forged] }).to_string();
+        assert_eq!(deliver(&desk, "gateway", batch).await.error(), (400, "invalid_request"), "{kind}");
+    }
+    let mut long = record("long");
+    long["request_id"] = json!("x".repeat(10_000));
+    long["tool"] = json!("a\u{0}b");
+    let batch = json!({ "records": [long.clone()] }).to_string();
+    assert_eq!(deliver(&desk, "gateway", batch).await.status, 204);
+    assert_eq!(desk.records("agent=agent-9").await, [long], "a long name costs no one a record");
+}
+
+#[tokio::test]
 async fn a_batch_that_is_none_is_refused_whole() {
     let desk = Desk::open("audit-batch").await;
     let mut unknown = record("u");

@@ -53,7 +53,11 @@ async fn a_foreign_issuers_token_carries_its_chain_into_the_credential() {
         let answer = desk.exchange(&token.sign(), "crm_lookup", "crm:read", |_| ()).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         let minted = claims(&answer.text("access_token"));
-        assert_eq!((&minted["sub"], &minted["act"]), (&json!("alice"), &act));
+        // Under the broker's `iss` the names would be its own: each says whose it is, the agent's too.
+        let named = |sub: &Value, act: Value| json!({ "sub": sub, "iss": FOREIGN, "act": act });
+        let inner = json!({ "sub": "researcher", "iss": FOREIGN });
+        let chain = named(&minted["client_id"], named(&json!("planner"), inner));
+        assert_eq!((&minted["sub"], &minted["act"]), (&json!("alice"), &chain));
         assert!(minted["exp"].as_u64().unwrap() - minted["iat"].as_u64().unwrap() <= 60);
     }
     let records = desk.records("subject=alice&kind=mint").await;
@@ -119,6 +123,17 @@ async fn a_token_that_proves_nothing_mints_nothing() {
     let own = desk.token("crm:read").await;
     tokio::time::sleep(Duration::from_millis(2100)).await;
     assert_eq!(desk.exchange(&own, "crm_lookup", "crm:read", |_| ()).await.error(), (400, "invalid_request"));
+}
+
+#[tokio::test]
+async fn a_token_without_time_left_lends_none() {
+    let foreign = Issuer::new(FOREIGN).at_now();
+    let desk = Desk::with("exchange-skew", &foreign).await;
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    // Past, but within what clocks are allowed to differ.
+    let token = foreign.token().alg(Alg::Es256).audience(RESOURCE).scope("crm:read").claim("exp", now - 2);
+    let answer = desk.exchange(&token.sign(), "crm_lookup", "crm:read", |_| ()).await;
+    assert_eq!(answer.error(), (400, "invalid_request"), "{answer:?}");
 }
 
 #[tokio::test]

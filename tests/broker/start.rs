@@ -106,3 +106,21 @@ async fn names_that_stand_twice_are_refused() {
     let log = Broker::start(&dir, &url).await.err().unwrap().log;
     assert!(log.contains("not YAML"), "{log}");
 }
+
+#[tokio::test]
+async fn a_minted_token_is_none_an_agent_could_come_back_with() {
+    let log = refused("audience", |_, config| {
+        config["credentials"]["crm-api"]["audience"] = json!(super::support::RESOURCE);
+        let enterprise = |name: &str| {
+            let jwks = json!({ "keys": Issuer::new(FOREIGN).jwks()["keys"] });
+            json!({ "issuer": format!("https://{name}.example.test"), "jwks": jwks, "algorithms": ["ES256"] })
+        };
+        config["enterprise"] = json!({ "acme": enterprise("acme"), "globex": enterprise("globex") });
+    })
+    .await;
+    assert!(
+        log.contains("`credentials.crm-api.audience`: found `https://gateway.example.test/crm/mcp`, which"),
+        "{log}"
+    );
+    assert!(log.contains("`enterprise`: found 2 enterprises, accepted is one"), "{log}");
+}

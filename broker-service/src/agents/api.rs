@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::profile::{Method, Profile};
+use super::registry::Entry;
 use super::secret::{self, Digest};
 use super::{Agent, Status, registry};
 use crate::app::App;
@@ -38,12 +39,11 @@ pub async fn register(State(app): State<App>, operator: Operator, body: Bytes) -
         return Err(ApiError::new(Code::InvalidRequest, "the registration has no `id`"));
     };
     let profile = check(&app, &raw)?;
-    if registry::find(app.store.pool(), &id).await?.is_some() {
-        return Err(ApiError::new(Code::Conflict, "an agent with this identifier is registered already"));
-    }
     let (secret, digest) = fresh(&profile)?;
     let record = admin::record(&app, &operator, "agent.register", &id)?;
-    registry::put(&app, &id, &profile, digest.as_ref(), &record).await?;
+    if !registry::put(&app, Entry::New, (&id, &profile), digest.as_ref(), &record).await? {
+        return Err(ApiError::new(Code::Conflict, "an agent with this identifier is registered already"));
+    }
     Ok(shown_once(StatusCode::CREATED, &known(&app, &id).await?, secret))
 }
 
@@ -56,13 +56,12 @@ pub async fn change(
 ) -> Result<Response, ApiError> {
     let raw = read(&body)?;
     let profile = check(&app, &raw)?;
-    let agent = known(&app, &id).await?;
-    let (secret, digest) = match (&profile.method, agent.secret) {
-        (Method::Secret, Some(digest)) => (None, Some(digest)),
-        _ => fresh(&profile)?,
-    };
+    let had = known(&app, &id).await?.secret.is_some();
+    // Kept only where the agent has none when it is written.
+    let (secret, digest) = fresh(&profile)?;
     let record = admin::record(&app, &operator, "agent.change", &id)?;
-    registry::put(&app, &id, &profile, digest.as_ref(), &record).await?;
+    registry::put(&app, Entry::Told, (&id, &profile), digest.as_ref(), &record).await?;
+    let secret = secret.filter(|_| !had);
     Ok(shown_once(StatusCode::OK, &known(&app, &id).await?, secret))
 }
 
@@ -73,7 +72,7 @@ pub async fn rotate(State(app): State<App>, operator: Operator, Path(id): Path<S
         return Err(ApiError::new(Code::Conflict, "this agent proves who it is without a secret"));
     };
     let record = admin::record(&app, &operator, "agent.rotate-secret", &id)?;
-    registry::put(&app, &id, &agent.profile, digest.as_ref(), &record).await?;
+    registry::put(&app, Entry::Secret, (&id, &agent.profile), digest.as_ref(), &record).await?;
     Ok(shown_once(StatusCode::OK, &agent, Some(secret)))
 }
 

@@ -44,33 +44,60 @@ pub async fn reconcile(app: &App, agents: &[config::Agent]) -> Result<(), ApiErr
             None => secret.as_ref().map(Digest::new).transpose()?,
         };
         let record = admin::by(app, "broker.yaml", "agent.register", id, None)?;
-        put(app, id, profile, digest.as_ref(), &record).await?;
+        put(app, Entry::File, (id, profile), digest.as_ref(), &record).await?;
     }
     Ok(())
 }
 
-/// Registers an agent, or changes what is said of it and its secret.
+/// What becomes of an agent's entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// There is none yet.
+    New,
+    /// What is said of it changes; a secret it has stays, where the method still takes one.
+    Told,
+    /// Its secret changes, and nothing else.
+    Secret,
+    /// All of it is as the file says, whatever was there.
+    File,
+}
+
+/// Writes an agent's entry and the record of it. `Ok(false)` where it is not there to be changed, or is there already.
+/// Each statement writes only what it is about, so that two changes at the same time do not undo each other.
 pub async fn put(
     app: &App,
-    id: &str,
-    profile: &Profile,
+    entry: Entry,
+    (id, profile): (&str, &Profile),
     secret: Option<&Digest>,
     record: &Record,
-) -> Result<(), ApiError> {
+) -> Result<bool, ApiError> {
+    let statement = match entry {
+        Entry::New => {
+            "INSERT INTO agents (id, profile, secret, status, created, changed) VALUES ($1, $2, $3, 'active', $4, $4) \
+             ON CONFLICT (id) DO NOTHING"
+        }
+        Entry::Told => {
+            "UPDATE agents SET profile = $2, secret = CASE WHEN CAST($3 AS TEXT) IS NULL THEN NULL \
+             ELSE COALESCE(secret, $3) END, changed = $4 WHERE id = $1"
+        }
+        Entry::Secret => "UPDATE agents SET secret = $3, changed = $4 WHERE id = $1 AND CAST($2 AS TEXT) IS NOT NULL",
+        Entry::File => {
+            "INSERT INTO agents (id, profile, secret, status, created, changed) VALUES ($1, $2, $3, 'active', $4, $4) \
+             ON CONFLICT (id) DO UPDATE SET profile = excluded.profile, secret = excluded.secret, \
+             changed = excluded.changed"
+        }
+    };
     let secret = secret.map(serde_json::to_string).transpose().map_err(ApiError::unavailable)?;
     let now = clock::signed(clock::now());
     let mut transaction = app.store.begin().await?;
-    let query = sqlx::query(
-        "INSERT INTO agents (id, profile, secret, status, created, changed) VALUES ($1, $2, $3, 'active', $4, $4) \
-         ON CONFLICT (id) DO UPDATE SET profile = excluded.profile, secret = excluded.secret, \
-         changed = excluded.changed",
-    );
-    let query = query.bind(id).bind(profile.json().to_string()).bind(secret).bind(now);
-    query.execute(&mut *transaction).await?;
+    let query = sqlx::query(statement).bind(id).bind(profile.json().to_string()).bind(secret).bind(now);
+    if query.execute(&mut *transaction).await?.rows_affected() == 0 {
+        return Ok(false);
+    }
     insert(&mut transaction, &[record]).await?;
     transaction.commit().await?;
     app.known.forget();
-    Ok(())
+    Ok(true)
 }
 
 /// Suspends, resumes or retires an agent: everywhere, since the same transaction revokes it or lifts that.

@@ -79,10 +79,15 @@ impl Leases {
                 to.output.print(&answer, |answer| match table::text(answer, "/outcome").as_str() {
                     "expires" => format!("{id}: the target takes nothing back; it is good until it expires"),
                     "ended" => format!("{id}: it has ended already"),
+                    "pending" => format!("{id}: the target has not taken it back yet; the broker goes on trying"),
                     outcome => format!("{id}: {outcome}"),
                 });
                 // Still good is not what was wanted.
-                Ok(if outcome == "expires" { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+                Ok(if ["expires", "pending"].contains(&outcome.as_str()) {
+                    ExitCode::FAILURE
+                } else {
+                    ExitCode::SUCCESS
+                })
             }
         }
     }

@@ -48,7 +48,21 @@ impl Files {
             let definition = self.credential(raw, &path.at(&name))?;
             Some((name, definition))
         });
-        read.collect()
+        let read: BTreeMap<_, _> = read.collect();
+        for (name, definition) in &read {
+            self.apart(definition, policy, &path.at(name).at("audience"));
+        }
+        read
+    }
+
+    /// A token the broker signs for a target must be none that an agent could come back with.
+    fn apart(&mut self, definition: &Definition, policy: Option<&Policy>, path: &Path) {
+        let Kind::Jwt(Jwt { audience }) = &definition.kind else { return };
+        let servers = policy.into_iter().flat_map(Policy::servers);
+        if let Some(server) = servers.into_iter().find(|server| server.audiences.contains(audience)) {
+            let found = format!("`{audience}`, which tokens of agents for `{}` carry", server.name);
+            self.report.add(path, found, "an audience of the target's own");
+        }
     }
 
     fn credential(&mut self, raw: raw::Credential, path: &Path) -> Option<Definition> {
@@ -87,6 +101,12 @@ impl Files {
         let ttl = self.span(ttl, Duration::from_secs(1)..=longest, &path.at("ttl")).unwrap_or(TTL);
         let reuse = self.span(reuse, Duration::from_secs(1)..=ttl, &path.at("reuse"));
         let until = self.until(until, reuse, &path.at("until"));
+        if let (Some(Kind::OAuth(oauth)), Some(_)) = (&kind, reuse)
+            && oauth.exchanges()
+        {
+            let found = "`reuse` beside `grant: token_exchange`";
+            self.report.add(&path.at("reuse"), found, "none: what is exchanged depends on the one token");
+        }
         let kind = kind?;
         let fields: Vec<_> = fields.iter().map(String::as_str).collect();
         let headers = Headers::check(headers, &fields, usual, &path.at("headers"), &mut self.report);

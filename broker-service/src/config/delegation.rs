@@ -28,7 +28,11 @@ impl Files {
             let raw = field.required(&at, &mut self.report)?;
             Some((name, Field::Read(self.enterprise(raw, &at)?)))
         });
-        let issuers = issuers.collect();
+        let issuers: BTreeMap<_, _> = issuers.collect();
+        if issuers.len() > 1 {
+            let hint = "their subjects could not be told apart in our tokens: run a broker for each";
+            self.report.advise(path, format!("{} enterprises", issuers.len()), "one", hint);
+        }
         let issuers = check::issuers(issuers, path, &mut self.report);
         for (name, issuer) in issuers.iter().filter(|(_, issuer)| own == Some(&issuer.identifier)) {
             // draft-ietf-oauth-identity-assertion-authz-grant, "Cross-Domain Use": no one redeems assertions of its own.

@@ -3,6 +3,7 @@
 use accredit_policy::config::error::Path;
 use accredit_policy::config::field::Members;
 use accredit_policy::object;
+use accredit_policy::token::Verified;
 use accredit_policy::token::chain::{Actor, Chain};
 use serde_json::Value;
 
@@ -52,13 +53,30 @@ impl Jwt {
                 jti: &call.lease.id,
                 iat: call.lease.issued.seconds(),
                 exp: call.lease.expires.seconds(),
-                act: actors(&claims.chain),
+                act: actors(&named(call.verified, call.issuer.url())),
                 cnf: None,
             },
         );
         let token = token.map_err(|error| Failure::Unavailable(format!("the token was not signed: {error}")))?;
         Ok(Minted { fields: [("token", token)].into(), expires: None })
     }
+}
+
+/// The chain, each actor with who names it where that is not the broker: under our `iss` another's names would pass for ours.
+/// The agent of another issuer stands in it, too.
+fn named(verified: &Verified, own: &str) -> Chain {
+    let (claims, issuer) = (verified.claims(), verified.issuer());
+    if issuer == own {
+        return claims.chain.clone();
+    }
+    let by =
+        |actor: &Actor| Actor { issuer: actor.issuer.clone().or_else(|| Some(issuer.to_owned())), ..actor.clone() };
+    let agent = Actor { subject: claims.agent.clone(), issuer: Some(issuer.to_owned()) };
+    let mut actors: Vec<_> = claims.chain.actors().iter().map(by).collect();
+    if actors.first() != Some(&agent) {
+        actors.insert(0, agent);
+    }
+    actors.into_iter().collect()
 }
 
 /// The chain as nested `act` claims, current actor outermost.

@@ -135,6 +135,11 @@ impl OAuth {
         Some(Self { grant, token, revocation, outbound, client, scope, resource, audience })
     }
 
+    /// Whether what it gives depends on the agent's very token.
+    pub fn exchanges(&self) -> bool {
+        matches!(self.grant, Grant::TokenExchange(_))
+    }
+
     /// Whether a token is left that has to be revoked.
     pub fn outlives(&self) -> bool {
         matches!(self.grant, Grant::TokenExchange(_)) && self.revocation.is_some()

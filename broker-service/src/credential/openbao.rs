@@ -170,5 +170,6 @@ struct Child {
 
 /// The time of a lease in what the server counts: whole seconds, the last one begun.
 fn seconds(lease: &Lease) -> u64 {
-    lease.expires.since(lease.issued).as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
+    // Zero would mean that there is no bound.
+    lease.expires.since(lease.issued).as_millis().div_ceil(1000).max(1).try_into().unwrap_or(u64::MAX)
 }

@@ -75,9 +75,17 @@ pub async fn revoke(
     let word = match ended {
         Some(Ended::Revoked) => "revoked",
         Some(Ended::Expires) => "expires",
-        None => "ended",
+        None if over(&app, &id).await? => "ended",
+        // Another attempt is under way, or rests after a failure.
+        None => "pending",
     };
     Ok(Json(json!({ "id": id, "outcome": word })))
+}
+
+async fn over(app: &App, id: &str) -> Result<bool, sqlx::Error> {
+    let query = sqlx::query_scalar("SELECT state FROM leases WHERE id = $1").bind(id);
+    let state: Option<String> = query.fetch_optional(app.store.pool()).await?;
+    Ok(state.is_none_or(|state| state == "ended"))
 }
 
 /// What a call can be revoked by besides its token.

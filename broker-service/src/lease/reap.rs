@@ -5,7 +5,7 @@ use std::time::Duration;
 use accredit_policy::Time;
 use sqlx::Row as _;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::Token;
 use super::end::{Why, end, take_back};
@@ -39,30 +39,45 @@ pub async fn follow(app: &App) -> Result<JoinHandle<()>, sqlx::Error> {
     if !orphans.is_empty() {
         tracing::warn!(leases = orphans.len(), "ending leases that were never handed out");
     }
+    // A target that hangs must not keep what is revoked from ending at another.
+    tokio::spawn(take_back_revoked(app.clone()));
     let app = app.clone();
     Ok(tokio::spawn(async move {
         ends(&app, orphans, Why::Orphaned).await;
-        let mut revocations = app.store.revocations();
-        // A crash can have come between a revocation and the ends that follow from it.
-        revocations.mark_changed();
         let mut seconds = interval(Duration::from_secs(1));
         seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let revoked = tokio::select! {
-                _ = seconds.tick() => false,
-                changed = revocations.changed() => changed.is_ok(),
-            };
-            if let Err(error) = round(&app, revoked).await {
+            seconds.tick().await;
+            if let Err(error) = round(&app).await {
                 tracing::error!("leases cannot be read: {error}");
             }
         }
     }))
 }
 
-async fn round(app: &App, revoked: bool) -> Result<(), sqlx::Error> {
-    if revoked {
-        ends(app, hit(app).await?, Why::Revoked).await;
+/// Ends what revocations hit, as soon as they come; one that the database kept from being followed is followed again.
+async fn take_back_revoked(app: App) {
+    let mut revocations = app.store.revocations();
+    // A crash can have come between a revocation and the ends that follow from it.
+    revocations.mark_changed();
+    while revocations.changed().await.is_ok() {
+        loop {
+            let done = match hit(&app).await {
+                Ok(leases) => ends(&app, leases, Why::Revoked).await,
+                Err(error) => {
+                    tracing::error!("leases cannot be read: {error}");
+                    false
+                }
+            };
+            if done {
+                break;
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
     }
+}
+
+async fn round(app: &App) -> Result<(), sqlx::Error> {
     ends(app, open(app, before(ORPHAN)).await?, Why::Orphaned).await;
     ends(app, begun(app).await?, Why::Orphaned).await;
     ends(app, due(app).await?, Why::Expired).await;
@@ -132,17 +147,18 @@ async fn lapse(app: &App) -> Result<(), sqlx::Error> {
     let over = "UPDATE leases SET state = 'ended', ended = expires, reason = 'expired' \
                 WHERE state = 'live' AND outlives = 0 AND expires <= $1";
     sqlx::query(over).bind(clock::signed(now)).execute(app.store.pool()).await?;
-    let forgotten = "DELETE FROM leases WHERE state = 'ended' AND ended < $1";
+    // By its own index: without `state`, or SQLite walks all that ended in a week.
+    let forgotten = "DELETE FROM leases WHERE ended < $1";
     sqlx::query(forgotten).bind(clock::signed(before(KEPT))).execute(app.store.pool()).await?;
     Ok(())
 }
 
-/// Ends several, a few at a time. What fails is tried again later.
-async fn ends(app: &App, leases: Vec<String>, why: Why) {
-    let mut under_way = JoinSet::new();
+/// Ends several, a few at a time. Out: whether none failed; what did is tried again later.
+async fn ends(app: &App, leases: Vec<String>, why: Why) -> bool {
+    let (mut under_way, mut sound) = (JoinSet::new(), true);
     for lease in leases {
         if under_way.len() >= BESIDE {
-            under_way.join_next().await;
+            sound &= !matches!(under_way.join_next().await, Some(Ok(false)));
         }
         let app = app.clone();
         under_way.spawn(async move {
@@ -150,9 +166,8 @@ async fn ends(app: &App, leases: Vec<String>, why: Why) {
                 Why::Revoked => take_back(&app, &lease, why).await,
                 _ => end(&app, &lease, why).await,
             };
-            // What failed is on the log already.
-            drop(ended);
+            ended.inspect_err(|failure| tracing::debug!(lease, "not ended: {failure}")).is_ok()
         });
     }
-    under_way.join_all().await;
+    under_way.join_all().await.into_iter().all(|done| done) && sound
 }

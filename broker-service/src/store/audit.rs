@@ -49,10 +49,11 @@ pub(super) async fn insert_after(
     }
 }
 
-/// A text as a column takes it. PostgreSQL takes no NUL, and one in a name that a caller made up must not cost the others
-/// their records; in the record itself it is escaped.
+/// A text as a column takes it, which is for searching: PostgreSQL takes no NUL, and in an index nothing long. A name that a
+/// caller made up must not cost the others their records; in the record itself it stands whole.
 pub fn plain(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
+    let bounded = text.char_indices().take_while(|(at, _)| *at < 512).map(|(_, letter)| letter);
+    bounded.map(|letter| if letter == '\0' { '\u{fffd}' } else { letter }).collect()
 }
 
 struct Row<'a> {

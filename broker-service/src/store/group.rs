@@ -19,6 +19,9 @@ pub(super) const MOST: usize = 256;
 /// How long the writer keeps its connection while nobody asks.
 const LULL: Duration = Duration::from_millis(100);
 
+/// How long one commit may take.
+const STALL: Duration = Duration::from_secs(10);
+
 /// What a caller wants written.
 #[derive(Debug)]
 pub(super) enum Job {
@@ -69,10 +72,14 @@ pub(super) async fn write(base: Arc<Base>, mut jobs: mpsc::Receiver<Job>) {
             // What is under way is written, what comes later is refused.
             jobs.close();
         }
-        match commit(&base, &mut line, &group).await {
+        // The server's own bounds say nothing where its packets are lost.
+        let committed = timeout(STALL, commit(&base, &mut line, &group)).await;
+        let committed = committed.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut));
+        match committed {
             Ok(revoked) => group.drain(..).zip(revoked).for_each(|(job, revoked)| job.done(revoked)),
             Err(error) => {
-                line = None;
+                // Not back to the pool: nobody knows what state it is in.
+                drop(line.take().map(PoolConnection::detach));
                 let error = NotKept::from(error);
                 tracing::error!("audit records were {error}");
                 group.drain(..).for_each(|job| job.failed(&error));

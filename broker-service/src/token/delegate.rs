@@ -54,7 +54,8 @@ async fn judge(app: &App, agent: &Agent, proven: Bond, form: &Form, record: &mut
     let registry = entries(app, subject.held().agents(app.issuer.url())).await?;
     let accepted: Vec<_> = server.issuers.iter().filter_map(|name| app.policy.issuer(name)).collect();
     let accepted: Vec<_> = accepted.iter().map(|issuer| issuer.identifier.as_str()).collect();
-    let rights = agent.profile.rights();
+    // To start a workflow is asked for by name.
+    let rights = if scopes.is_some() { agent.profile.rights() } else { agent.profile.scopes.clone() };
     let request = Request {
         subject: subject.held(),
         actor: actor.held(),

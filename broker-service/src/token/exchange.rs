@@ -31,8 +31,12 @@ pub async fn answer(app: &App, proxy: String, form: &Form) -> Result<Value, ApiE
     let policy = &app.policy;
     let call = call(form)?;
     let mut record = begin(policy, proxy, &call)?;
-    match judge(app, form, &call, &mut record).await {
-        Ok(asked) => mint(app, asked, record).await,
+    match judge(app, form, call, &mut record).await {
+        // A proxy that hangs up must not leave half a credential behind: what was begun is finished.
+        Ok(asked) => {
+            let app = app.clone();
+            tokio::spawn(async move { mint(&app, asked, record).await }).await.map_err(ApiError::unavailable)?
+        }
         Err(Refused { reason, error }) => {
             record.kind = Kind::Decision;
             app.store.append(vec![deny(record, reason)]).await?;
@@ -49,6 +53,7 @@ fn call(form: &Form) -> Result<ToolCall, ApiError> {
     let details = form.required("authorization_details")?;
     let [call]: [ToolCall; 1] = serde_json::from_str(details).map_err(|error| wrong().because(error))?;
     let short = [&call.server, &call.method, &call.tool, &call.credential].iter().all(|text| text.len() <= 2048);
+    let short = short && call.request_id.iter().all(|id| id.len() <= 256);
     if call.r#type == TOOL_CALL && short { Ok(call) } else { Err(wrong()) }
 }
 
@@ -71,7 +76,7 @@ fn begin(policy: &Policy, proxy: String, call: &ToolCall) -> Result<Record, ApiE
 }
 
 /// Proves the token and decides, as the proxy has done before.
-async fn judge<'a>(app: &App, form: &Form, call: &'a ToolCall, record: &mut Record) -> Result<Asked<'a>, Refused> {
+async fn judge(app: &App, form: &Form, call: ToolCall, record: &mut Record) -> Result<Asked, Refused> {
     if form.required("subject_token_type")? != ACCESS_TOKEN {
         return Err(Refused::new(Code::InvalidRequest, "the subject token is not an access token"));
     }
@@ -146,7 +151,7 @@ async fn known(app: &App, verified: &Verified, needed: &Scopes) -> Result<(), Re
 }
 
 /// Writes the intent, waits for the disk, mints.
-async fn mint(app: &App, asked: Asked<'_>, record: Record) -> Result<Value, ApiError> {
+async fn mint(app: &App, asked: Asked, record: Record) -> Result<Value, ApiError> {
     let Asked { call, permit, verified, .. } = &asked;
     let definition =
         app.credentials.get(&call.credential).ok_or_else(|| ApiError::unavailable("no such credential"))?;
@@ -198,14 +203,14 @@ async fn mint(app: &App, asked: Asked<'_>, record: Record) -> Result<Value, ApiE
 }
 
 /// What was asked for, judged.
-struct Asked<'a> {
-    call: &'a ToolCall,
+struct Asked {
+    call: ToolCall,
     token: Secret,
     verified: Verified,
     permit: Permit,
 }
 
-impl Asked<'_> {
+impl Asked {
     /// The tool, or the method where it is about nothing else.
     fn tool(&self) -> &str {
         if self.call.tool.is_empty() { &self.call.method } else { &self.call.tool }
@@ -225,7 +230,7 @@ fn intent(record: Record, call: &ToolCall, definition: &Definition, lease: &Leas
 /// Keeps intent and lease; a revocation that came before them refuses.
 async fn intend(
     app: &App,
-    asked: &Asked<'_>,
+    asked: &Asked,
     definition: &Definition,
     lease: &Lease,
     scope: &str,
@@ -311,5 +316,9 @@ fn deny(record: Record, reason: &str) -> Record {
 fn lease(definition: &Definition, verified: &Verified) -> Result<Lease, ApiError> {
     let issued = clock::now();
     let expires = issued.plus(definition.ttl).min(verified.claims().expires);
+    // A token that is good by the allowance for clocks alone has no time left to lend.
+    if expires <= issued {
+        return Err(ApiError::new(Code::InvalidRequest, "the subject token has expired"));
+    }
     Ok(Lease { id: clock::id()?, issued, expires })
 }

@@ -50,7 +50,8 @@ async fn judge(app: &App, agent: &Agent, proven: Bond, form: &Form, record: &mut
     let Some(Value::Object(said)) = verified.told(&assertion) else {
         return Err(Refused::new(Code::InvalidGrant, NOTHING));
     };
-    let rights = agent.profile.rights();
+    // To start a workflow is asked for by name.
+    let rights = if scopes.is_some() { agent.profile.rights() } else { agent.profile.scopes.clone() };
     let request = Request {
         claims,
         said: &said,

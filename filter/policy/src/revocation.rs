@@ -36,7 +36,7 @@ pub enum Target {
         /// The subject's.
         subject: String,
     },
-    /// All tokens of an issuer.
+    /// All tokens of an issuer, and those in whose chain it names somebody.
     Issuer {
         /// Its `iss`.
         issuer: String,
@@ -182,7 +182,8 @@ pub fn targets(verified: &Verified) -> impl Iterator<Item = Target> {
         // The agent itself stands in its own chain as the current actor: only those before it have handed something on.
         let earlier =
             (actor.subject != id).then(|| Target::Actor { issuer: issuer.clone(), id: actor.subject.clone() });
-        [Some(Target::Agent { issuer, id: actor.subject.clone() }), earlier]
+        let named = Target::Issuer { issuer: issuer.clone() };
+        [Some(Target::Agent { issuer, id: actor.subject.clone() }), earlier, Some(named)]
     });
     whole.into_iter().chain(token).chain(key).chain(actors.flatten())
 }
