@@ -1,15 +1,19 @@
 //! Leases: how they are found, and everything that ends one.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Output;
 use std::time::Duration;
 
 use harness::parts::{Fsync, Postgres};
 use harness::stack::broker::{SECRET, accredit};
+use harness::stack::fresh;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::roles::{ROLE, Roles, TOKEN, soon};
+use super::support::POSTGRES;
 
 /// How long it may take until a lease of something revoked has ended.
 const BOUND: Duration = Duration::from_secs(3);
@@ -133,33 +137,74 @@ async fn a_lease_that_is_kept_until_it_expires_does_not_end_with_a_call() {
     }
 }
 
+/// The agent revokes its own token.
+async fn revoke(roles: &Roles, token: &str) {
+    let request = roles.desk.http.post(roles.desk.url("/revoke")).basic_auth("agent-7", Some(SECRET));
+    assert_eq!(request.form(&[("token", token)]).send().await.unwrap().status(), 200);
+}
+
+/// Waits until a lease has ended, no longer than `bound`.
+async fn within(roles: &Roles, id: &str, bound: Duration) {
+    let waited = soon("the lease has not ended", async || roles.lease(id).await["state"] == "ended").await;
+    assert!(waited < bound, "{waited:?}");
+}
+
 #[tokio::test]
 async fn what_revokes_an_agent_or_its_token_ends_its_leases() {
-    let Some(mut roles) = roles("lease-revoked", |_| ()).await else { return };
+    let Some(roles) = roles("lease-revoked", |_| ()).await else { return };
     let token = roles.token().await;
     let first = roles.exchange(&token, ROLE).await.text("lease_id");
     let kept = roles.mint().await.text("lease_id");
-    let form = [("token", token.as_str())];
-    let request = roles.desk.http.post(roles.desk.url("/revoke")).basic_auth("agent-7", Some(SECRET)).form(&form);
-    assert_eq!(request.send().await.unwrap().status(), 200);
-    let waited = soon("the lease has not ended", async || roles.lease(&first).await["state"] == "ended").await;
-    assert!(waited < BOUND, "{waited:?}");
+    revoke(&roles, &token).await;
+    within(&roles, &first, BOUND).await;
     assert_eq!(roles.ended(&first).await, "revoked");
     assert_eq!(roles.lease(&kept).await["state"], "live", "it is another token's");
-
-    // The ends that follow from a revocation follow although a crash comes between.
-    let stalled = roles.stall().await;
     assert_eq!(roles.operate(Method::POST, "/v1/agents/agent-7/suspend").await.status, 200);
-    roles.desk.broker.crash().await;
-    drop(stalled);
-    if !super::support::POSTGRES {
-        let waited = soon("the lease has not ended", async || roles.lease(&kept).await["state"] == "ended").await;
-        assert!(waited < 3 * BOUND, "{waited:?}");
-    } else {
-        // Another replica could still be at it.
-        roles.pass(60).await;
-    }
+    within(&roles, &kept, BOUND).await;
     assert_eq!(roles.ended(&kept).await, "revoked");
+}
+
+#[tokio::test]
+async fn what_a_revocation_ends_is_ended_although_a_crash_comes_between() {
+    let Some(mut roles) = roles("lease-between", |_| ()).await else { return };
+    for begun in [false, true] {
+        let id = roles.mint().await.text("lease_id");
+        let stalled = roles.stall().await;
+        assert_eq!(roles.operate(Method::POST, "/v1/agents/agent-7/suspend").await.status, 200);
+        if begun {
+            soon("its end was not begun", async || roles.lease(&id).await["reason"] == "revoked").await;
+        }
+        roles.desk.broker.crash().await;
+        drop(stalled);
+        if POSTGRES {
+            // Another replica could still be at it.
+            roles.pass(60).await;
+        }
+        assert_eq!(roles.ended(&id).await, "revoked");
+        assert_eq!(roles.operate(Method::POST, "/v1/agents/agent-7/resume").await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_is_down_keeps_no_other_lease_alive() {
+    let Some(mut down) = Postgres::start(Fsync::Off).await else { return };
+    let file = fresh(if POSTGRES { "lease-other-target-postgres" } else { "lease-other-target" }).join("url");
+    std::fs::write(&file, down.superuser()).unwrap();
+    std::fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    let two = |config: &mut Value| {
+        config["credentials"][TOKEN.2] = config["credentials"][ROLE.2].clone();
+        config["credentials"][TOKEN.2]["url_file"] = json!(file);
+    };
+    let Some(roles) = roles("lease-other", two).await else { return };
+    let [first, second] = [roles.token().await, roles.token().await];
+    let held = roles.exchange(&first, TOKEN).await.text("lease_id");
+    let free = roles.exchange(&second, ROLE).await.text("lease_id");
+    down.stop();
+    revoke(&roles, &first).await;
+    soon("its end was not begun", async || roles.lease(&held).await["reason"] == "revoked").await;
+    revoke(&roles, &second).await;
+    within(&roles, &free, BOUND).await;
+    assert_eq!(roles.lease(&held).await["state"], "live");
 }
 
 #[tokio::test]

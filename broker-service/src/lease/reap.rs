@@ -1,9 +1,11 @@
 //! Ends what has to end: leases whose time is over, that were revoked, or that nobody was handed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use accredit_policy::Time;
 use sqlx::Row as _;
+use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -55,13 +57,20 @@ pub async fn follow(app: &App) -> Result<JoinHandle<()>, sqlx::Error> {
     }))
 }
 
-/// Ends what revocations hit, as soon as they come; one that the database kept from being followed is followed again.
+/// Ends what revocations hit, as soon as they come. None of them waits for a target that an earlier one has to wait for, and
+/// what could not be followed is followed again.
 async fn take_back_revoked(app: App) {
     let mut revocations = app.store.revocations();
     // A crash can have come between a revocation and the ends that follow from it.
     revocations.mark_changed();
-    while revocations.changed().await.is_ok() {
-        loop {
+    let again = Arc::new(Notify::new());
+    loop {
+        tokio::select! {
+            changed = revocations.changed() => if changed.is_err() { return },
+            () = again.notified() => {}
+        }
+        let (app, again) = (app.clone(), Arc::clone(&again));
+        tokio::spawn(async move {
             let done = match hit(&app).await {
                 Ok(leases) => ends(&app, leases, Why::Revoked).await,
                 Err(error) => {
@@ -69,11 +78,11 @@ async fn take_back_revoked(app: App) {
                     false
                 }
             };
-            if done {
-                break;
+            if !done {
+                sleep(Duration::from_secs(1)).await;
+                again.notify_one();
             }
-            sleep(Duration::from_secs(1)).await;
-        }
+        });
     }
 }
 

@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, HttpBody as _};
+use axum::body::{Body, BodyDataStream, Bytes, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -52,14 +52,19 @@ pub async fn read(State(intake): State<Intake>, request: Request, next: Next) ->
 async fn collect(intake: &Intake, body: Body) -> Result<(Bytes, Option<OwnedSemaphorePermit>), ApiError> {
     let large = || ApiError::new(Code::TooLarge, "the body is too large");
     let announced = body.size_hint().lower();
-    if usize::try_from(announced).unwrap_or(usize::MAX) > intake.size {
-        return Err(large());
-    }
+    let announced = usize::try_from(announced).unwrap_or(usize::MAX);
     let (mut bytes, mut held) = (Vec::new(), None::<OwnedSemaphorePermit>);
     let mut parts = body.into_data_stream();
+    if announced > intake.size {
+        if announced <= LET_PASS {
+            pass(&mut parts).await;
+        }
+        return Err(large());
+    }
     while let Some(part) = parts.next().await {
         let part = part.map_err(|error| ApiError::new(Code::InvalidRequest, "the body breaks off").because(error))?;
         if bytes.len().saturating_add(part.len()) > intake.size {
+            pass(&mut parts).await;
             return Err(large());
         }
         let permits = u32::try_from(part.len()).unwrap_or(u32::MAX);
@@ -72,6 +77,20 @@ async fn collect(intake: &Intake, body: Body) -> Result<(Bytes, Option<OwnedSema
         bytes.extend_from_slice(&part);
     }
     Ok((bytes.into(), held))
+}
+
+/// How much of a body that is too large is read and thrown away, so that its sender gets to see why.
+const LET_PASS: usize = 4 * 1024 * 1024;
+
+/// Reads on without keeping anything: a connection that is closed on a sender in the middle shows it no answer.
+async fn pass(parts: &mut BodyDataStream) {
+    let mut left = LET_PASS;
+    while let Some(Ok(part)) = parts.next().await {
+        left = left.saturating_sub(part.len());
+        if left == 0 {
+            return;
+        }
+    }
 }
 
 /// Gives up on a request whose answer takes longer than `limit`.
