@@ -116,9 +116,11 @@ async fn a_lease_minted_through_one_is_taken_back_through_the_other() {
     let [first, second] = both.map(|answer| answer.text("lease_id"));
     let path = format!("/v1/leases/{first}");
     let (a, b) = tokio::join!(one.operate(Method::DELETE, &path), two.operate(Method::DELETE, &path));
-    let mut outcomes = [a.text("outcome"), b.text("outcome")];
-    outcomes.sort_unstable();
-    assert_eq!(outcomes, ["ended", "revoked"], "only one of them ends it");
+    let outcomes = [a.text("outcome"), b.text("outcome")];
+    // The other one comes while it ends, or when it has.
+    let ended = outcomes.iter().filter(|outcome| *outcome == "revoked").count();
+    assert_eq!(ended, 1, "only one of them ends it: {outcomes:?}");
+    assert!(outcomes.iter().all(|outcome| ["ended", "pending", "revoked"].contains(&outcome.as_str())), "{outcomes:?}");
     assert_eq!(one.ended(&first).await, "operator");
     assert_eq!(one.lease(&second).await["state"], "live");
 }

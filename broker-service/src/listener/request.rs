@@ -82,10 +82,14 @@ async fn collect(intake: &Intake, body: Body) -> Result<(Bytes, Option<OwnedSema
 /// How much of a body that is too large is read and thrown away, so that its sender gets to see why.
 const LET_PASS: usize = 4 * 1024 * 1024;
 
-/// Reads on without keeping anything: a connection that is closed on a sender in the middle shows it no answer.
+/// How long the next part of such a body is waited for.
+const LULL: Duration = Duration::from_millis(100);
+
+/// Reads on without keeping anything, as long as something comes: a connection that is closed on a sender in the middle shows
+/// it no answer.
 async fn pass(parts: &mut BodyDataStream) {
     let mut left = LET_PASS;
-    while let Some(Ok(part)) = parts.next().await {
+    while let Ok(Some(Ok(part))) = timeout(LULL, parts.next()).await {
         left = left.saturating_sub(part.len());
         if left == 0 {
             return;
