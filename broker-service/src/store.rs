@@ -100,9 +100,8 @@ impl Database {
         match self {
             // In WAL mode only `FULL` survives a power cut: <https://www.sqlite.org/pragma.html#pragma_synchronous>.
             Self::Sqlite(_) => {
-                // A page that changes often is copied from the log only once for each 32 MiB of it.
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; \
-                 PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 8192; PRAGMA cache_size = -16384"
+                 PRAGMA foreign_keys = ON"
             }
             Self::Postgres(_) => "SET synchronous_commit = on; SET statement_timeout = '5s'; SET lock_timeout = '5s'",
         }
