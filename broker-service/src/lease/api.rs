@@ -1,6 +1,5 @@
 //! `/v1/leases`: what is out there, and how operators take it back.
 
-use accredit_policy::revocation::Target;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -86,11 +85,6 @@ async fn over(app: &App, id: &str) -> Result<bool, sqlx::Error> {
     let query = sqlx::query_scalar("SELECT state FROM leases WHERE id = $1").bind(id);
     let state: Option<String> = query.fetch_optional(app.store.pool()).await?;
     Ok(state.is_none_or(|state| state == "ended"))
-}
-
-/// What a call can be revoked by besides its token.
-pub fn targets(server: String, tool: String) -> [Target; 2] {
-    [Target::Server { server: server.clone() }, Target::Tool { server, tool }]
 }
 
 fn show(row: &AnyRow) -> Result<Value, sqlx::Error> {

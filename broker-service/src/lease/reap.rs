@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use accredit_policy::Time;
+use accredit_policy::revocation::calls;
 use sqlx::Row as _;
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
@@ -141,8 +142,8 @@ async fn hit(app: &App) -> Result<Vec<String>, sqlx::Error> {
     for row in rows {
         let token: String = row.try_get("token")?;
         let Token { targets, issued } = serde_json::from_str(&token).unwrap_or_default();
-        let call = super::api::targets(row.try_get("server")?, row.try_get("tool")?);
-        let all = targets.into_iter().chain(call);
+        let (server, tool): (String, String) = (row.try_get("server")?, row.try_get("tool")?);
+        let all = targets.into_iter().chain(calls(&server, Some(&tool)));
         if app.store.revoked(|revoked| revoked.any(all, issued.map(Time::from_seconds))) {
             hits.push(row.try_get("id")?);
         }

@@ -132,12 +132,7 @@ impl Revocations {
 
     /// Whether the token, in a call of `tool` on `server`, is revoked.
     pub fn hit(&self, verified: &Verified, server: &str, tool: Option<&str>) -> bool {
-        if self.0.is_empty() {
-            return false;
-        }
-        let calls = Target::Server { server: server.to_owned() };
-        let tool = tool.map(|tool| Target::Tool { server: server.to_owned(), tool: tool.to_owned() });
-        self.token(verified) || [Some(calls), tool].into_iter().flatten().any(|target| self.0.contains_key(&target))
+        !self.0.is_empty() && self.any(targets(verified).chain(calls(server, tool)), verified.claims().issued)
     }
 
     /// Whether the token is revoked, wherever it is used.
@@ -145,7 +140,7 @@ impl Revocations {
         !self.0.is_empty() && self.any(targets(verified), verified.claims().issued)
     }
 
-    /// Whether a token is revoked of which [`targets`] and the time of issue are known.
+    /// Whether something is revoked of which [`targets`] or [`calls`], and the time the token was issued, are known.
     pub fn any(&self, mut targets: impl Iterator<Item = Target>, issued: Option<Time>) -> bool {
         targets.any(|target| self.hits(&target, issued))
     }
@@ -186,6 +181,12 @@ pub fn targets(verified: &Verified) -> impl Iterator<Item = Target> {
         [Some(Target::Agent { issuer, id: actor.subject.clone() }), earlier, Some(named)]
     });
     whole.into_iter().chain(token).chain(key).chain(actors.flatten())
+}
+
+/// All that a call can be revoked by besides its token.
+pub fn calls(server: &str, tool: Option<&str>) -> impl Iterator<Item = Target> {
+    let tool = tool.map(|tool| Target::Tool { server: server.to_owned(), tool: tool.to_owned() });
+    [Some(Target::Server { server: server.to_owned() }), tool].into_iter().flatten()
 }
 
 #[cfg(test)]
