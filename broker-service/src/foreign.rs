@@ -13,8 +13,9 @@ use tokio::time::{Instant, sleep};
 use crate::app::App;
 use crate::clock;
 use crate::keys::follow;
+use crate::outbound::{self, Outbound};
 
-/// How long one document may take, and how long a request waits for it.
+/// How long a request waits for a document.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often a request that waits looks again.
@@ -126,16 +127,12 @@ fn own(app: &App, circle: Circle, document: &Document) -> bool {
 
 /// The document, and its `Cache-Control`.
 async fn get(fetch: &Fetch) -> Result<(Vec<u8>, Option<String>), Box<dyn std::error::Error + Send + Sync>> {
-    // The URL is the operator's own, or one an issuer has signed; a redirect would leave what they have chosen.
-    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(PATIENCE).build()?;
-    let mut response = client.get(&fetch.url).header(ACCEPT, fetch.accept).send().await?.error_for_status()?;
-    let cache_control = response.headers().get(CACHE_CONTROL).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let mut document = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        document.extend_from_slice(&chunk);
-        if document.len() > fetch.document.limit() {
-            return Err("the document is too large".into());
-        }
+    // The URL is the operator's own, or one an issuer has signed.
+    let request = Outbound::new(None)?.client().get(&fetch.url).header(ACCEPT, fetch.accept);
+    let reply = outbound::within(fetch.document.limit(), request).await.map_err(|failure| failure.to_string())?;
+    if !reply.status.is_success() {
+        return Err(format!("the answer has status {}", reply.status.as_u16()).into());
     }
-    Ok((document, cache_control))
+    let cache_control = reply.headers.get(CACHE_CONTROL).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    Ok((reply.body.to_vec(), cache_control))
 }

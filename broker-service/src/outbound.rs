@@ -50,13 +50,18 @@ impl Outbound {
 
 /// Sends `request` and reads all of the answer. What goes wrong is told without the URL, which can hold a secret.
 pub async fn send(request: RequestBuilder) -> Result<Reply, Failure> {
+    within(SIZE, request).await
+}
+
+/// The same for an answer of at most `size` bytes.
+pub async fn within(size: usize, request: RequestBuilder) -> Result<Reply, Failure> {
     let failed = |error: reqwest::Error| Failure::Unavailable(cause(error));
     let mut response = request.send().await.map_err(failed)?;
     let (status, headers) = (response.status(), response.headers().clone());
     let mut body = Zeroizing::new(Vec::new());
     while let Some(chunk) = response.chunk().await.map_err(failed)? {
         body.extend_from_slice(&chunk);
-        if body.len() > SIZE {
+        if body.len() > size {
             return Err(Failure::Unavailable("the answer is too large".into()));
         }
     }
