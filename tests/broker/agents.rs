@@ -172,3 +172,15 @@ async fn a_token_of_a_suspended_agent_of_another_issuer_is_the_operators_to_revo
     let answer = desk.exchange(&token, "crm_lookup", "crm:read", |_| ()).await;
     assert_eq!(answer.status, 200, "another issuer's agent of the same name is another agent: {answer:?}");
 }
+
+#[tokio::test]
+async fn of_those_who_register_one_agent_at_once_one_does() {
+    let desk = Desk::open("agents-race").await;
+    let scout = scout();
+    let [a, b, c, d] = [(); 4].map(|()| desk.operate(Method::POST, "/v1/agents", &scout));
+    let (a, b, c, d) = tokio::join!(a, b, c, d);
+    let answers = [a, b, c, d];
+    let registered: Vec<_> = answers.iter().filter(|answer| answer.status == 201).collect();
+    assert_eq!(registered.len(), 1, "{:?}", answers.each_ref().map(|answer| answer.status));
+    assert_eq!(desk.as_agent("scout", &registered[0].text("secret")).await.status, 200);
+}

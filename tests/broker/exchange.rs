@@ -143,3 +143,20 @@ async fn an_agent_the_registry_does_not_know_gets_nothing_for_our_own_token() {
     desk.broker.forget_agents().await;
     assert_eq!(desk.exchange(&token, "crm_lookup", "crm:read", |_| ()).await.error(), (403, "access_denied"));
 }
+
+#[tokio::test]
+async fn what_no_rule_lets_pass_goes_no_further() {
+    let desk = Desk::open("exchange-arguments").await;
+    let token = desk.token("crm:read").await;
+    let call = json!({ "type": "tool_call", "server": "crm", "tool": "crm_lookup", "credential": "crm-api" });
+    for (name, value, expected) in [
+        ("arguments", json!({ "repo": ["docs"] }), (403, "access_denied")),
+        ("request_id", json!("x".repeat(257)), (400, "invalid_request")),
+    ] {
+        let mut call = call.clone();
+        call[name] = value;
+        let details = json!([call]).to_string();
+        let change = |form: &mut _| set(form, "authorization_details", &details);
+        assert_eq!(desk.exchange(&token, "crm_lookup", "crm:read", change).await.error(), expected, "{name}");
+    }
+}

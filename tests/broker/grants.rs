@@ -3,8 +3,8 @@
 use harness::Issuer;
 use serde_json::{Value, json};
 
-use super::support::{FOREIGN, RESOURCE};
-use super::team::Team;
+use super::support::{FOREIGN, Form, RESOURCE, set};
+use super::team::{SCOUT, Team};
 
 #[tokio::test]
 async fn a_grant_is_for_those_whose_entry_has_it() {
@@ -42,4 +42,36 @@ async fn to_start_a_workflow_is_a_right_apart_from_its_tools() {
     assert_eq!(ask("scout", "").await, Ok("crm:admin crm:read".into()), "and is none of those one gets unasked");
     assert_eq!(ask("scout", "trigger:nightly crm:read").await, Ok("crm:read trigger:nightly".into()));
     assert_eq!(ask("worker", "trigger:nightly").await, Err("invalid_scope".into()));
+}
+
+#[tokio::test]
+async fn a_task_or_a_user_gives_no_workflow_that_nobody_asked_for() {
+    const ENTERPRISE: &str = "https://login.acme.example.test";
+    const RIGHTS: &str = "crm:read trigger:nightly";
+    let idp = Issuer::new(ENTERPRISE).at_now();
+    let jwks = json!({ "keys": idp.jwks()["keys"] });
+    let starter = |config: &mut Value| {
+        config["agents"][0]["triggers"] = json!(["nightly"]);
+        config["agents"][1]["triggers"] = json!(["nightly"]);
+        config["enterprise"] = json!({ "acme": { "issuer": ENTERPRISE, "jwks": jwks, "algorithms": ["ES256"] } });
+    };
+    let team = Team::with("grants-triggers", &Issuer::new(FOREIGN), starter).await;
+    let own = async |id: &str, resource: &str| {
+        let form = [("grant_type", "client_credentials"), ("resource", resource), ("scope", RIGHTS)];
+        team.0.ask(id, &form).await.text("access_token")
+    };
+    let (subject, actor) = (own("planner", SCOUT).await, own("scout", RESOURCE).await);
+    for (number, asked, got) in [("1", None, "crm:read"), ("2", Some(RIGHTS), RIGHTS)] {
+        let scope = |form: &mut Form| {
+            set(form, "actor_token", &actor);
+            form.extend(asked.map(|scope| ("scope".to_owned(), scope.to_owned())));
+        };
+        assert_eq!(team.take("scout", &subject, RESOURCE, scope).await.text("scope"), got);
+        let token = idp.token().header("typ", "oauth-id-jag+jwt").audience(&team.0.broker.url).claim("sub", "alice");
+        let token = token.claim("client_id", "planner").claim("resource", RESOURCE).claim("jti", number);
+        let assertion = token.scope(RIGHTS).sign();
+        let form = [("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"), ("assertion", assertion.as_str())];
+        let form: Vec<_> = form.into_iter().chain(asked.map(|scope| ("scope", scope))).collect();
+        assert_eq!(team.0.ask("planner", &form).await.text("scope"), got);
+    }
 }

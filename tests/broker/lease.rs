@@ -243,3 +243,17 @@ async fn what_could_not_be_ended_is_ended_when_its_target_is_back() {
     postgres.restart().await;
     assert_eq!((roles.ended(&asked).await, roles.ended(&hit).await), ("operator".into(), "revoked".into()));
 }
+
+#[tokio::test]
+async fn a_mint_is_finished_although_its_proxy_hangs_up() {
+    let Some(roles) = roles("lease-hung-up", |_| ()).await else { return };
+    let token = roles.token().await;
+    let stalled = roles.stall().await;
+    let waited = tokio::time::timeout(Duration::from_millis(500), roles.exchange(&token, ROLE)).await;
+    assert!(waited.is_err(), "the target answers nobody");
+    drop(stalled);
+    let waited = soon("the lease stays open", async || roles.leases("state=open").await.is_empty()).await;
+    assert!(waited < Duration::from_secs(10), "{waited:?}: somebody else had to look after it");
+    let minted = roles.desk.records("kind=mint").await;
+    assert_eq!(minted.len(), 1, "the intent has its end: {minted:?}");
+}

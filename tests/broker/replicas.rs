@@ -168,3 +168,20 @@ async fn both_write_one_record_without_gaps() {
     let (rows, last): (i64, i64) = query.fetch_one(&mut one.desk.broker.database().await).await.unwrap();
     assert_eq!(rows, last);
 }
+
+#[tokio::test]
+async fn both_write_in_one_order_whatever_the_database_isolates() {
+    let Some((mut one, mut two)) = pair("replicas-isolation").await else { return };
+    let mut store = one.desk.broker.database().await;
+    let strict = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = %L', \
+                  current_database(), 'serializable'); END $$";
+    sqlx::Executor::execute(&mut store, strict).await.unwrap();
+    one.desk.broker.crash().await;
+    two.desk.broker.crash().await;
+    let token = one.token().await;
+    for _ in 0..10 {
+        let [a, b, c, d] = [&one, &two, &one, &two].map(|roles| roles.exchange(&token, TOKEN));
+        let (a, b, c, d) = tokio::join!(a, b, c, d);
+        assert_eq!([a, b, c, d].map(|answer| answer.status), [200; 4]);
+    }
+}

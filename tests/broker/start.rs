@@ -124,3 +124,24 @@ async fn a_minted_token_is_none_an_agent_could_come_back_with() {
     );
     assert!(log.contains("`enterprise`: found 2 enterprises, accepted is one"), "{log}");
 }
+
+#[tokio::test]
+async fn a_credential_is_used_again_only_where_it_does_not_hang_on_one_call_or_token() {
+    let log = refused("reuse", |_, config| {
+        let exchange = json!({
+            "kind": "oauth", "grant": "token_exchange", "token_endpoint": "http://127.0.0.1:9/token",
+            "client": { "id": "broker", "secret_file": "secret" }, "reuse": "10s",
+        });
+        config["credentials"]["exchange"] = exchange;
+        config["credentials"]["both"] = json!({ "kind": "jwt", "audience": "x", "reuse": "10s", "until": "call" });
+        config["credentials"]["word"] = json!({ "kind": "jwt", "audience": "x", "until": "never" });
+    })
+    .await;
+    for expected in [
+        "`credentials.exchange.reuse`: found `reuse` beside `grant: token_exchange`",
+        "`credentials.both.until`: found `call` beside `reuse`, accepted is `expiry`",
+        "`credentials.word.until`: found `never`, accepted is `call` or `expiry`",
+    ] {
+        assert!(log.contains(expected), "{expected}\n{log}");
+    }
+}

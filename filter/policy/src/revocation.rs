@@ -248,6 +248,17 @@ mod tests {
     }
 
     #[test]
+    fn an_issuer_is_hit_in_a_chain_too() {
+        let mut proved = proved("scout", 60);
+        let act = json!({ "act": { "sub": "scout", "act": { "sub": "planner", "iss": "https://partner.test" } } });
+        proved.claims.chain = Chain::read(act.as_object().unwrap()).unwrap();
+        let verified = Verified::of(Arc::new(proved));
+        let mut revocations = Revocations::default();
+        revocations.add(Revocation { target: target("issuer", &[("issuer", "https://partner.test")]), before: None });
+        assert!(revocations.token(&verified));
+    }
+
+    #[test]
     fn what_was_issued_before_a_moment_is_hit_for_good() {
         let agent = target("agent", &[("issuer", ISSUER), ("id", "scout")]);
         assert!(!hit(&agent, Some(NOW.seconds())));

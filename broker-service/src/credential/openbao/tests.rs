@@ -274,3 +274,10 @@ async fn the_brokers_own_token_can_be_replaced_and_the_server_be_away() {
     assert!(matches!(stage.mint(&lease, "lookup", &kept).await, Err(Failure::Unavailable(_))));
     assert!(matches!(stage.end(&lease, handle.as_ref()).await, Err(Failure::Unavailable(_))));
 }
+
+#[test]
+fn a_child_token_always_has_an_end() {
+    // Zero is OpenBao's word for no bound.
+    assert_eq!(super::seconds(&lease(Duration::ZERO)), 1);
+    assert_eq!(super::seconds(&lease(Duration::from_millis(1001))), 2);
+}
