@@ -72,6 +72,22 @@ async fn every_hint_is_taken() {
 }
 
 #[tokio::test]
+async fn what_another_revoked_a_moment_ago_is_seen_before_the_intent() {
+    let desk = desk("revoke-moment").await;
+    let token = desk.token_of("other").await;
+    let mut store = desk.broker.database().await;
+    // Without the word that a broker sends to the others: this one has not heard of it.
+    let unheard = "INSERT INTO revocations (seq, target, lifts, created, by_whom) VALUES (1, $1, 0, 0, 'another')";
+    let target = json!({ "kind": "server", "server": "crm" }).to_string();
+    sqlx::query(unheard).bind(target).execute(&mut store).await.unwrap();
+    assert_eq!(exchanges(&desk, &token).await, (403, "access_denied".into()));
+    let records = desk.records("tool=crm_lookup").await;
+    assert_eq!((records.len(), &records[0]["reason"]), (1, &json!("revoked")), "{records:?}");
+    let leases: i64 = sqlx::query_scalar("SELECT count(*) FROM leases").fetch_one(&mut store).await.unwrap();
+    assert_eq!(leases, 0);
+}
+
+#[tokio::test]
 async fn what_cannot_be_written_is_not_revoked() {
     if POSTGRES {
         return; // The lock is one of SQLite's.
