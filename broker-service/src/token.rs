@@ -23,7 +23,6 @@ use serde_json::Value;
 
 use crate::app::App;
 use crate::error::{ApiError, Code};
-use binding::bind;
 use client::{Caller, Client, identify};
 use form::Form;
 
@@ -35,12 +34,8 @@ pub async fn answer(State(app): State<App>, caller: Caller, body: Bytes) -> Resu
     let client = identify(&app, &caller, Some(&form)).await?;
     let answer = match (client, form.required("grant_type")?) {
         (Client::Agent(agent), "client_credentials") => issue::answer(&app, &caller, &agent, &form).await?,
-        (Client::Agent(agent), GRANT) => {
-            delegate::answer(&app, &agent, bind(&app, &caller, &agent).await?, &form).await?
-        }
-        (Client::Agent(agent), id_jag::GRANT) => {
-            id_jag::answer(&app, &agent, bind(&app, &caller, &agent).await?, &form).await?
-        }
+        (Client::Agent(agent), GRANT) => delegate::answer(&app, &caller, &agent, &form).await?,
+        (Client::Agent(agent), id_jag::GRANT) => id_jag::answer(&app, &caller, &agent, &form).await?,
         (Client::Proxy(proxy), GRANT) => exchange::answer(&app, proxy, &form).await?,
         (Client::Proxy(_), "client_credentials" | id_jag::GRANT) => {
             return Err(ApiError::new(Code::AccessDenied, "this grant is not for this client"));

@@ -1,23 +1,35 @@
 //! Who may use which grant, and start which workflow.
 
-use harness::Issuer;
+use harness::{Alg, Holder, Issuer};
 use serde_json::{Value, json};
 
 use super::support::{FOREIGN, Form, RESOURCE, set};
-use super::team::{SCOUT, Team};
+use super::team::{EXCHANGE, JWT_BEARER, SCOUT, Team};
 
 #[tokio::test]
 async fn a_grant_is_for_those_whose_entry_has_it() {
     let team = Team::open("delegate-grants").await;
     let subject = team.own("worker", RESOURCE).await;
     assert_eq!(team.take("idle", &subject, RESOURCE, |_| ()).await.error(), (400, "unauthorized_client"));
-    let assertion = [("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"), ("assertion", "x")];
+    let assertion = [("grant_type", JWT_BEARER), ("assertion", "x")];
     assert_eq!(team.0.ask("scout", &assertion).await.error(), (400, "unauthorized_client"));
     let only = |config: &mut Value| config["agents"][1]["grants"] = json!(["token_exchange"]);
     let team = Team::with("delegate-grants-only", &Issuer::new(FOREIGN), only).await;
     let form = [("grant_type", "client_credentials"), ("resource", RESOURCE)];
     assert_eq!(team.0.ask("scout", &form).await.error(), (400, "unauthorized_client"));
     assert_eq!(team.refusals().await, ["unauthorized_client"]);
+}
+
+#[tokio::test]
+async fn a_proof_that_is_not_sound_is_refused_on_the_record_by_every_grant() {
+    let team = Team::open("grants-proof").await;
+    let stale = Holder::new(Alg::EdDsa);
+    for grant in ["client_credentials", EXCHANGE, JWT_BEARER] {
+        let answer = team.prove("scout", &stale, &[("grant_type", grant)]).await;
+        assert_eq!(answer.error(), (400, "invalid_dpop_proof"), "{grant}");
+        assert_eq!(team.refusals().await.last().unwrap(), "invalid_dpop_proof", "{grant}");
+    }
+    assert_eq!(team.refusals().await.len(), 3);
 }
 
 #[tokio::test]
@@ -70,7 +82,7 @@ async fn a_task_or_a_user_gives_no_workflow_that_nobody_asked_for() {
         let token = idp.token().header("typ", "oauth-id-jag+jwt").audience(&team.0.broker.url).claim("sub", "alice");
         let token = token.claim("client_id", "planner").claim("resource", RESOURCE).claim("jti", number);
         let assertion = token.scope(RIGHTS).sign();
-        let form = [("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"), ("assertion", assertion.as_str())];
+        let form = [("grant_type", JWT_BEARER), ("assertion", assertion.as_str())];
         let form: Vec<_> = form.into_iter().chain(asked.map(|scope| ("scope", scope))).collect();
         assert_eq!(team.0.ask("planner", &form).await.text("scope"), got);
     }

@@ -5,9 +5,8 @@ use harness::{Alg, Holder, Issuer, Token};
 use serde_json::{Value, json};
 
 use super::support::{Answer, FOREIGN, RESOURCE};
-use super::team::{SCOUT, Team, claims};
+use super::team::{JWT_BEARER, SCOUT, Team, claims};
 
-const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const ENTERPRISE: &str = "https://login.acme.example.test";
 const NOTHING: (u16, &str) = (400, "invalid_grant");
 

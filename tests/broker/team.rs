@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::support::{Answer, Desk, Form, RESOURCE, config, policy};
 
 pub const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+pub const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 pub const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 pub const SCOUT: &str = "https://gateway.example.test/a2a/scout";
 pub const WORKER: &str = "https://gateway.example.test/a2a/worker";

@@ -11,13 +11,14 @@ use accredit_policy::wire::exchange::ACCESS_TOKEN;
 use accredit_policy::{Secret, token::hex};
 use serde_json::{Map, Value};
 
+use super::binding::bind;
+use super::client::Caller;
 use super::form::Form;
 use super::grant::{Draft, asked, begin, conclude, entitled, seen, standing};
 use super::refused::Refused;
 use crate::agents::profile::Grant;
 use crate::agents::{Agent, registry};
 use crate::app::App;
-use crate::bond::Bond;
 use crate::clock;
 use crate::delegation::{self, Entry, Held, Refusal, Request, Standing, Terms, delegate};
 use crate::error::{ApiError, Code};
@@ -29,14 +30,15 @@ use crate::foreign::{self, Circle};
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
 /// Issues `agent` a token to act with for someone else, or refuses; either is on the record first.
-pub async fn answer(app: &App, agent: &Agent, proven: Bond, form: &Form) -> Result<Value, ApiError> {
+pub async fn answer(app: &App, caller: &Caller, agent: &Agent, form: &Form) -> Result<Value, ApiError> {
     let shown = [form.all("subject_token"), form.all("actor_token")].concat();
     let mut record = begin(app, agent, &shown)?;
-    let outcome = judge(app, agent, proven, form, &mut record).await;
+    let outcome = judge(app, caller, agent, form, &mut record).await;
     conclude(app, agent, outcome, record).await
 }
 
-async fn judge(app: &App, agent: &Agent, proven: Bond, form: &Form, record: &mut Record) -> Result<Draft, Refused> {
+async fn judge(app: &App, caller: &Caller, agent: &Agent, form: &Form, record: &mut Record) -> Result<Draft, Refused> {
+    let proven = bind(app, caller, agent).await?;
     entitled(agent, Grant::TokenExchange)?;
     let [subject, actor] = tokens(form)?;
     let server = target(app, form)?;

@@ -9,13 +9,14 @@ use accredit_policy::wire::audit::{self, Record};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use super::binding::bind;
+use super::client::Caller;
 use super::form::Form;
 use super::grant::{Draft, asked, begin, conclude, entitled, seen, standing};
 use super::refused::Refused;
 use crate::agents::profile::Grant;
 use crate::agents::{Agent, registry};
 use crate::app::App;
-use crate::bond::Bond;
 use crate::clock;
 use crate::enterprise::{Redeemed, Request, redeem};
 use crate::error::{ApiError, Code};
@@ -31,13 +32,14 @@ pub const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 pub const PROFILE: &str = "urn:ietf:params:oauth:grant-profile:id-jag";
 
 /// Issues `agent` a token for the user of an assertion, or refuses; either is on the record first.
-pub async fn answer(app: &App, agent: &Agent, proven: Bond, form: &Form) -> Result<Value, ApiError> {
+pub async fn answer(app: &App, caller: &Caller, agent: &Agent, form: &Form) -> Result<Value, ApiError> {
     let mut record = begin(app, agent, &form.all("assertion"))?;
-    let outcome = judge(app, agent, proven, form, &mut record).await;
+    let outcome = judge(app, caller, agent, form, &mut record).await;
     conclude(app, agent, outcome, record).await
 }
 
-async fn judge(app: &App, agent: &Agent, proven: Bond, form: &Form, record: &mut Record) -> Result<Draft, Refused> {
+async fn judge(app: &App, caller: &Caller, agent: &Agent, form: &Form, record: &mut Record) -> Result<Draft, Refused> {
+    let proven = bind(app, caller, agent).await?;
     entitled(agent, Grant::JwtBearer)?;
     let assertion = Secret::new(form.required("assertion")?);
     let (scopes, resource) = (asked(form)?, form.optional("resource")?);
