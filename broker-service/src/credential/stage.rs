@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use accredit_policy::token::{Outcome, Prover, Verified};
@@ -50,9 +51,11 @@ impl Kept {
     }
 }
 
-/// A directory of its own for a test, with the files of a broker whose only credential has these keys.
+/// A directory of its own, with the files of a broker whose only credential has these keys. A stage that is over may still
+/// be closing its database, so that none comes to lie where another was.
 pub fn files(name: &str, keys: &Value) -> PathBuf {
-    let dir = fresh(&format!("credential-{name}"));
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let dir = fresh(&format!("credential-{name}-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
     let resource = "https://gateway.example.test/crm/mcp";
     let issuer = harness::Issuer::new("https://idp.example.test");
     let policy = json!({
