@@ -24,7 +24,7 @@ use crate::seal::vault::Vault;
 use crate::secrets::Secrets;
 use crate::sessions::{self, Rotation};
 use crate::store::Store;
-use crate::{agents, audit, keys, lease, metadata, operator, secrets, token};
+use crate::{agents, audit, keys, lease, metadata, operator, revocations, secrets, token};
 
 /// What every handler may use.
 #[derive(Clone)]
@@ -136,8 +136,11 @@ impl App {
             .route("/v1/keys/rotate", post(keys::api::rotate).layer(intake(64 * 1024)))
             .route("/healthz", get(operator::alive))
             .route("/readyz", get(operator::ready))
+            .route("/v1/revocations", post(revocations::add).layer(intake(64 * 1024)))
+            .route("/v1/revocations/lift", post(revocations::lift).layer(intake(64 * 1024)))
             // Routes that may take longer come below this line.
             .route_layer(middleware::from_fn_with_state(answer, limit))
+            .route("/v1/revocations", get(revocations::feed::answer))
             .fallback(nowhere)
             .method_not_allowed_fallback(wrong_method)
             .layer(middleware::from_fn(survive))

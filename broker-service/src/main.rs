@@ -22,6 +22,7 @@ mod metadata;
 mod operator;
 mod outbound;
 mod proxies;
+mod revocations;
 mod seal;
 mod secrets;
 mod sessions;

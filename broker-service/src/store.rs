@@ -17,7 +17,6 @@ use std::time::Duration;
 use std::{error, fmt};
 
 use accredit_policy::Secret;
-use accredit_policy::revocation::Revocations;
 use accredit_policy::wire::audit::Record;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::Migrator;
@@ -56,7 +55,7 @@ pub struct Store {
 pub struct Base {
     pool: AnyPool,
     database: Database,
-    revoked: RwLock<Revocations>,
+    revoked: RwLock<revoked::Revoked>,
     /// The number of the last revocation that is known here.
     seq: watch::Sender<i64>,
 }

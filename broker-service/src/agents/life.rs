@@ -59,5 +59,6 @@ async fn round(app: &App) -> Result<(), ApiError> {
             registry::turn(app, agent, Status::Suspended, "the registry", Some(why)).await?;
         }
     }
+    app.store.forget_revoked(now).await?;
     app.store.forget_used(now).await.map_err(ApiError::unavailable)
 }

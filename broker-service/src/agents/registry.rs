@@ -110,9 +110,8 @@ pub async fn turn(app: &App, agent: &Agent, status: Status, by: &str, why: Optio
     };
     let record = admin::by(app, by, action, &agent.id, why)?;
     let change = Change {
-        revocation: Revocation { target: agent.target(app.issuer.url()), before: None },
+        revocation: Revocation { target: agent.target(app.issuer.url()), before: None, until: None },
         lifts: status == Status::Active,
-        until: None,
         by: by.to_owned(),
         why: why.map(str::to_owned),
     };

@@ -84,10 +84,9 @@ async fn revoke(
     for (id, _) in entries {
         let target = Target::Key { issuer: app.issuer.url().to_owned(), id: id.clone() };
         let change = Change {
-            revocation: Revocation { target, before: None },
-            lifts: false,
             // Whoever has the key signs with any `exp`.
-            until: None,
+            revocation: Revocation { target, before: None, until: None },
+            lifts: false,
             by: by.to_owned(),
             why: why.map(str::to_owned),
         };

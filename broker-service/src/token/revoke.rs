@@ -17,7 +17,6 @@ use super::form::Form;
 use super::own::Own;
 use crate::admin;
 use crate::app::App;
-use crate::clock;
 use crate::error::ApiError;
 use crate::store::{Change, insert};
 
@@ -48,9 +47,8 @@ async fn revoke(app: &App, own: &Own) -> Result<(), ApiError> {
     };
     let target = Target::Token { issuer: own.verified.issuer().to_owned(), id: id.clone() };
     let change = Change {
-        revocation: Revocation { target, before: None },
+        revocation: Revocation { target, before: None, until: Some(claims.expires.plus(MARGIN).seconds()) },
         lifts: false,
-        until: Some(clock::signed(claims.expires.plus(MARGIN))),
         by: claims.agent.clone(),
         why: None,
     };

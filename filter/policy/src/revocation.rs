@@ -10,7 +10,7 @@ use crate::time::Time;
 use crate::token::Verified;
 
 /// What can be revoked.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Target {
     /// An agent as an actor: every token it has handed on.
@@ -85,29 +85,41 @@ pub struct Revocation {
     /// Only tokens issued before then, seconds since the epoch; all of them, until it is lifted, where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<u64>,
+    /// When nothing is left that it could hit, seconds since the epoch: from then on it may be forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
 }
 
 /// Everything that is revoked now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Revocations(BTreeMap<Target, Reach>);
 
 /// Which tokens a revocation hits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Reach {
     /// All, until it is lifted.
     all: bool,
     /// Those issued before then.
     before: Option<Time>,
+    /// When it may be forgotten; never where there is none.
+    until: Option<Time>,
 }
 
 impl Revocations {
     /// Adds one. Two of the same target hit what either hits.
     pub fn add(&mut self, revocation: Revocation) {
-        let reach = self.0.entry(revocation.target).or_default();
+        let until = revocation.until.map(Time::from_seconds);
+        let reach = self.0.entry(revocation.target).or_insert(Reach { all: false, before: None, until });
+        reach.until = reach.until.zip(until).map(|(one, other)| one.max(other));
         match revocation.before {
             None => reach.all = true,
             Some(before) => reach.before = reach.before.max(Some(Time::from_seconds(before))),
         }
+    }
+
+    /// Forgets what can hit nothing any more.
+    pub fn forget(&mut self, now: Time) {
+        self.0.retain(|_, reach| reach.until.is_none_or(|until| now < until));
     }
 
     /// Lifts what holds until it is lifted. What hits tokens issued before a moment stays: they do not come back.
@@ -219,7 +231,7 @@ mod tests {
 
     fn hit(target: &Target, before: Option<u64>) -> bool {
         let mut revocations = Revocations::default();
-        revocations.add(Revocation { target: target.clone(), before });
+        revocations.add(Revocation { target: target.clone(), before, until: None });
         revocations.hit(&token(), "crm", Some("crm_lookup"))
     }
 
@@ -254,7 +266,11 @@ mod tests {
         proved.claims.chain = Chain::read(act.as_object().unwrap()).unwrap();
         let verified = Verified::of(Arc::new(proved));
         let mut revocations = Revocations::default();
-        revocations.add(Revocation { target: target("issuer", &[("issuer", "https://partner.test")]), before: None });
+        revocations.add(Revocation {
+            target: target("issuer", &[("issuer", "https://partner.test")]),
+            before: None,
+            until: None,
+        });
         assert!(revocations.token(&verified));
     }
 
@@ -264,18 +280,36 @@ mod tests {
         assert!(!hit(&agent, Some(NOW.seconds())));
         assert!(hit(&agent, Some(NOW.seconds() + 1)));
         let mut revocations = Revocations::default();
-        revocations.add(Revocation { target: agent.clone(), before: Some(NOW.seconds() + 1) });
-        revocations.add(Revocation { target: agent.clone(), before: None });
+        revocations.add(Revocation { target: agent.clone(), before: Some(NOW.seconds() + 1), until: None });
+        revocations.add(Revocation { target: agent.clone(), before: None, until: None });
         revocations.lift(&agent);
         assert!(!revocations.stands(&agent));
         assert!(revocations.token(&token()), "an old token does not come back");
     }
 
     #[test]
+    fn what_can_hit_nothing_is_forgotten_and_what_can_is_not() {
+        let token = target("token", &[("issuer", ISSUER), ("id", "t-1")]);
+        let until = |seconds| Revocation { target: token.clone(), before: None, until: seconds };
+        for (ends, gone) in [
+            (vec![Some(NOW.seconds())], true),
+            (vec![Some(NOW.seconds() + 1)], false),
+            (vec![Some(NOW.seconds()), Some(NOW.seconds() + 1)], false),
+            (vec![Some(NOW.seconds()), None], false),
+            (vec![None, Some(NOW.seconds())], false),
+        ] {
+            let mut revocations = Revocations::default();
+            ends.iter().for_each(|end| revocations.add(until(*end)));
+            revocations.forget(NOW);
+            assert_eq!(revocations.is_empty(), gone, "{ends:?}");
+        }
+    }
+
+    #[test]
     fn what_is_lifted_hits_no_more() {
         let agent = target("agent", &[("issuer", ISSUER), ("id", "scout")]);
         let mut revocations = Revocations::default();
-        revocations.add(Revocation { target: agent.clone(), before: None });
+        revocations.add(Revocation { target: agent.clone(), before: None, until: None });
         assert!(revocations.token(&token()) && revocations.stands(&agent));
         revocations.lift(&agent);
         assert!(revocations.is_empty() && !revocations.token(&token()));

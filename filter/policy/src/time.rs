@@ -5,7 +5,7 @@ use std::time::Duration;
 /// A moment: milliseconds since the Unix epoch.
 ///
 /// All arithmetic saturates, so no claim and no clock can overflow it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(u64);
 
 impl Time {
