@@ -6,6 +6,7 @@ mod keys;
 mod leases;
 mod policy;
 mod remote;
+mod revoke;
 mod secrets;
 mod serve;
 mod table;
@@ -44,6 +45,9 @@ enum Verb {
     /// List and take back credentials that were minted.
     #[command(subcommand)]
     Leases(leases::Leases),
+    /// Take back tokens, agents, subjects, keys, issuers, servers and tools, and give them again.
+    #[command(subcommand)]
+    Revoke(revoke::Revoke),
     /// Put, list and remove secrets of targets, and change the key that seals them.
     #[command(subcommand)]
     Secrets(secrets::Secrets),
@@ -96,6 +100,7 @@ impl Command {
             Verb::Policy(Policy::Schema) => policy::schema(),
             Verb::Agents(agents) => agents.run().await,
             Verb::Leases(leases) => leases.run().await,
+            Verb::Revoke(revoke) => revoke.run().await,
             Verb::Secrets(secrets) => secrets.run().await,
         }
     }

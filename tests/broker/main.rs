@@ -12,6 +12,7 @@ mod delegate;
 mod desk;
 mod exchange;
 mod explain;
+mod feed;
 mod foreign;
 mod github;
 mod grants;

@@ -8,6 +8,7 @@ mod clients;
 mod crash;
 mod delegate;
 mod exchange;
+mod feed;
 mod foreign;
 mod grants;
 mod id_jag;
