@@ -110,6 +110,7 @@ mod raw {
         ) -> u32;
         pub(super) fn proxy_get_log_level(level: *mut u32) -> u32;
         pub(super) fn proxy_continue_stream(stream: u32) -> u32;
+        pub(super) fn proxy_close_stream(stream: u32) -> u32;
         pub(super) fn proxy_set_effective_context(context: u32) -> u32;
         pub(super) fn proxy_register_shared_queue(name: *const u8, name_size: usize, queue: *mut u32) -> u32;
         pub(super) fn proxy_enqueue_shared_queue(queue: u32, data: *const u8, size: usize) -> u32;
@@ -289,6 +290,12 @@ pub(crate) fn resume() -> Host<()> {
     done(unsafe { raw::proxy_continue_stream(0) })
 }
 
+/// Breaks the effective stream off, request and answer.
+pub(crate) fn reset() -> Host<()> {
+    // SAFETY: no pointers; 0 is the request of the effective context.
+    done(unsafe { raw::proxy_close_stream(0) })
+}
+
 /// Makes the following calls be about the stream `context`; fails when it is gone.
 pub(crate) fn enter(context: u32) -> Host<()> {
     // SAFETY: no pointers.
@@ -304,7 +311,7 @@ pub(crate) fn post(post: &Post) -> Host<u32> {
 }
 
 /// Gets a document from a cluster; the answer comes to the context that calls.
-pub(crate) fn fetch(fetch: &Fetch, timeout: Duration) -> Host<u32> {
+pub(crate) fn fetch(fetch: &Fetch) -> Host<u32> {
     let mut headers = vec![
         (":method", "GET"),
         (":path", fetch.path.as_str()),
@@ -312,7 +319,7 @@ pub(crate) fn fetch(fetch: &Fetch, timeout: Duration) -> Host<u32> {
         ("accept", fetch.accept),
     ];
     headers.extend(fetch.authorization.as_ref().map(|value| ("authorization", value.reveal())));
-    hostcalls::dispatch_http_call(&fetch.cluster, headers, None, Vec::new(), timeout)
+    hostcalls::dispatch_http_call(&fetch.cluster, headers, None, Vec::new(), fetch.patience)
         .map_err(|status| HostError(status as u32))
 }
 

@@ -53,7 +53,11 @@ pub(crate) fn perform(effect: Effect, context: &Context, moment: Moment) -> Resu
             }
             Ok(())
         }
-        Effect::Forward(edits) => forward(&edits, moment).map_err(|_| "the request's headers could not be changed"),
+        Effect::Forward(edits) => {
+            context.pass();
+            forward(&edits, moment).map_err(|_| "the request's headers could not be changed")
+        }
+        Effect::Break => host::reset().map_err(|_| "the stream could not be broken off"),
         Effect::Respond(edits) => {
             change(Map::Response, &edits).map_err(|_| "the response's headers could not be changed")
         }

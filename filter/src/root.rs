@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use accredit_policy::feed::Feed;
 use accredit_policy::fetch::{Answer, Document, Fetch};
 use accredit_policy::keys::Health;
 use accredit_policy::policy::Policy;
 use accredit_policy::session::Sessions;
-use accredit_policy::stream::Gate;
+use accredit_policy::stream::{Gate, News};
 use accredit_policy::token::{Prover, hex};
 use accredit_policy::wire::audit::Proxy;
 use accredit_policy::{Secret, config};
@@ -19,9 +20,6 @@ use proxy_wasm::types::ContextType;
 use crate::host::{self, Buffer, HostError, Map, Metric};
 use crate::memory;
 use crate::stream::Context;
-
-/// How long a fetch of keys may take.
-const FETCH: Duration = Duration::from_secs(5);
 
 /// The root context; empty until a configuration was accepted.
 #[derive(Default)]
@@ -44,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) gate: RefCell<Gate>,
     waiting: RefCell<Vec<Context>>,
     answers: RefCell<BTreeMap<u32, Context>>,
+    /// The streams that were let through and are not over.
+    through: RefCell<BTreeMap<u32, Context>>,
     queue: Cell<u32>,
     /// Random bytes that were asked for and not used yet.
     random: RefCell<Vec<[u8; 16]>>,
@@ -60,6 +60,22 @@ impl Shared {
         }
         self.waiting.borrow_mut().push(stream);
         Ok(())
+    }
+
+    /// Follows revocations from the first stream on: the main thread's VM has none and needs no news.
+    pub(crate) fn follow(&self) {
+        let mut gate = self.gate.borrow_mut();
+        if !gate.feed.follows() {
+            gate.feed.follow(host::now());
+            if let Err(error) = host::ring(self.queue.get()) {
+                log::debug!("revocations are asked for with the next tick: {error}");
+            }
+        }
+    }
+
+    /// Keeps a stream that was let through, for as long as it lives: it can be revoked.
+    pub(crate) fn pass(&self, id: u32, stream: Context) {
+        self.through.borrow_mut().insert(id, stream);
     }
 
     /// 16 random bytes, which name a record. The host is asked for many at once.
@@ -85,7 +101,8 @@ impl Shared {
     }
 
     /// Drops what is kept for a stream that is over.
-    pub(crate) fn forget(&self, stream: &Context) {
+    pub(crate) fn forget(&self, id: u32, stream: &Context) {
+        self.through.borrow_mut().remove(&id);
         self.answers.borrow_mut().retain(|_, other| !other.is(stream));
         self.waiting.borrow_mut().retain(|other| !other.is(stream));
     }
@@ -113,12 +130,19 @@ impl Shared {
         }
     }
 
-    /// Tells how the keys are, and how often a token was known.
+    /// Tells how the keys and the revocations are, and how often a token was known.
     fn report(&self) {
-        let (health, tally) = {
-            let prover = &mut self.gate.borrow_mut().prover;
-            (prover.health(host::now()), prover.tally())
+        let (health, tally, feed) = {
+            let gate = &mut *self.gate.borrow_mut();
+            let feed = gate.feed.follows().then(|| gate.feed.health(host::now()));
+            (gate.prover.health(host::now()), gate.prover.tally(), feed)
         };
+        if let Some(feed) = feed {
+            self.measure(Metric::Gauge, "accredit.revocation.targets", u64::try_from(feed.targets).unwrap_or(u64::MAX));
+            if let Some(age) = feed.age {
+                self.measure(Metric::Gauge, "accredit.revocation.age_seconds", age.as_secs());
+            }
+        }
         for (name, value) in [("hits", tally.hits), ("misses", tally.misses)] {
             if value > 0 {
                 self.measure(Metric::Counter, &format!("accredit.token_cache.{name}"), value);
@@ -138,6 +162,13 @@ impl Shared {
         // Those that go on waiting put themselves into the new list.
         let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
         waiting.iter().for_each(Context::keys_settled);
+    }
+
+    /// Breaks off streams of what was revoked since they were let through.
+    fn review(&self) {
+        // A stream that ends meanwhile takes itself out of the map.
+        let through: Vec<_> = self.through.borrow().values().cloned().collect();
+        through.iter().for_each(Context::revoked);
     }
 }
 
@@ -159,11 +190,13 @@ impl Root {
         let prover = Prover::new(host::verify, u64::from_le_bytes(host::random()));
         let shared = memory::prepare().and_then(|()| memory::nonce());
         let nonce = shared.map_err(|error| one(format!("nothing can be shared between workers: {error}")))?;
-        let gate = Gate::new(policy, prover, (nonce, sessions), secret, Proxy { node, worker: Some(worker) });
+        let feed = Feed::new(policy.revocation.max_age, u64::from_le_bytes(host::random()));
+        let gate = Gate::new(policy, prover, (nonce, sessions, feed), secret, Proxy { node, worker: Some(worker) });
         Ok(Shared {
             gate: RefCell::new(gate),
             waiting: RefCell::default(),
             answers: RefCell::default(),
+            through: RefCell::default(),
             queue: Cell::new(queue),
             random: RefCell::default(),
             metrics: RefCell::default(),
@@ -173,8 +206,9 @@ impl Root {
     /// Fetches all documents that are wanted.
     fn fetch(&self, shared: &Shared) {
         let wanted = shared.gate.borrow_mut().wanted();
+        let mut lost = Vec::new();
         for fetch in wanted {
-            match host::fetch(&fetch, FETCH) {
+            match host::fetch(&fetch) {
                 Ok(token) => drop(self.calls.borrow_mut().insert(token, Purpose::Document(fetch.document))),
                 Err(_) => {
                     let Fetch { document, cluster, .. } = fetch;
@@ -182,16 +216,30 @@ impl Root {
                         "{document} cannot be fetched: the cluster `{cluster}` is not known (hint: check {})",
                         key(&document)
                     );
-                    self.arrived(shared, &document, &Answer::default());
+                    lost.push(document);
                 }
             }
         }
+        // Not before all are under way: whoever is told of it makes calls of its own, and the next would be taken for its.
+        lost.iter().for_each(|document| self.arrived(shared, document, &Answer::default()));
     }
 
     fn arrived(&self, shared: &Shared, document: &Document, answer: &Answer<'_>) {
         let arrived = shared.gate.borrow_mut().arrived(document, answer, host::now());
-        if let Err(why) = arrived {
-            log::warn!("{document} were not renewed: the document {why}");
+        let feed = matches!(document, Document::Revocations(_));
+        if feed && arrived.is_ok() {
+            // The next question follows at once, while the host still takes it for the root's.
+            self.fetch(shared);
+        }
+        match arrived {
+            Ok(News::Renewed) => {}
+            Ok(News::Revoked) => shared.review(),
+            Err(why) => {
+                if feed {
+                    shared.measure(Metric::Counter, "accredit.revocation.failures", 1);
+                }
+                log::warn!("{document} were not renewed: the document {why}");
+            }
         }
         shared.wake();
     }
@@ -299,6 +347,7 @@ impl RootContext for Root {
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
         let shared = self.shared.clone()?;
+        shared.follow();
         Some(Box::new(Context::new(id, shared)))
     }
 
@@ -342,6 +391,6 @@ fn key(document: &Document) -> &'static str {
     match document {
         Document::Keys(_) => "`jwks.cluster`",
         Document::Statuses(..) => "`status.cluster`",
-        Document::Sessions => "`broker.cluster`",
+        Document::Revocations(_) | Document::Sessions => "`broker.cluster`",
     }
 }

@@ -38,6 +38,18 @@ impl Context {
         }
     }
 
+    /// Tells the stream that something was revoked or lifted.
+    pub(crate) fn revoked(&self) {
+        if host::enter(self.id).is_ok() {
+            self.feed(Input::Revoked, Moment::Elsewhere);
+        }
+    }
+
+    /// Is told of revocations from now on.
+    pub(crate) fn pass(&self) {
+        self.shared.pass(self.id, self.clone());
+    }
+
     /// The broker's answer, when it came to the root context.
     pub(crate) fn answered(&self, headers: usize, size: usize) {
         if host::enter(self.id).is_ok() {
@@ -176,7 +188,7 @@ impl HttpContext for Context {
     fn on_log(&mut self) {
         let bytes = host::property(&["response", "size"]).and_then(|bytes| bytes.try_into().ok());
         self.feed(Input::Closed { bytes: bytes.map(u64::from_le_bytes) }, Moment::Asked);
-        self.shared.forget(self);
+        self.shared.forget(self.id, self);
         self.shared.relieve();
     }
 }

@@ -11,6 +11,7 @@ mod bypasses;
 mod conversations;
 mod discovery;
 mod early;
+mod feed;
 mod hall;
 mod lists;
 mod native;

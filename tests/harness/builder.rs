@@ -19,6 +19,7 @@ pub struct Builder {
     main_thread: bool,
     module: Option<Module>,
     missing: Vec<String>,
+    cold: bool,
     clusters: BTreeMap<String, Scripted>,
     properties: Vec<(Vec<String>, Vec<u8>)>,
 }
@@ -38,6 +39,7 @@ impl Default for Builder {
             main_thread: false,
             module: None,
             missing: Vec::new(),
+            cold: false,
             clusters: BTreeMap::new(),
             properties: Vec::new(),
         }
@@ -106,6 +108,12 @@ impl Builder {
         self
     }
 
+    /// Leaves the workers without the request that a running proxy has had: they have not heard of revocations yet.
+    pub fn cold(mut self) -> Self {
+        self.cold = true;
+        self
+    }
+
     /// Sets a property of the proxy and all of its streams.
     pub fn property(mut self, path: &[&str], value: impl AsRef<[u8]>) -> Self {
         self.properties.push((path.iter().map(|part| (*part).to_owned()).collect(), value.as_ref().to_vec()));
@@ -115,7 +123,7 @@ impl Builder {
     /// Another module instead of the filter, in binary or text form.
     pub fn module(mut self, bytes: impl AsRef<[u8]>) -> Self {
         self.module = Some(Module::new(module::engine(), bytes).unwrap());
-        self
+        self.cold()
     }
 
     /// Starts it; a refusal fails the test.
@@ -139,7 +147,11 @@ impl Builder {
             core.boot(vm).map_err(|error| refused(&host, error))?;
         }
         let core = Rc::new(core);
-        Ok(Proxy { core, workers: self.workers, allowed: RefCell::new(BTreeSet::new()) })
+        let proxy = Proxy { core, workers: self.workers, allowed: RefCell::new(BTreeSet::new()) };
+        if !self.cold {
+            (0..self.workers).for_each(|worker| proxy.warm(worker));
+        }
+        Ok(proxy)
     }
 
     fn known(&mut self) -> BTreeMap<String, Scripted> {

@@ -2,6 +2,7 @@
 
 use crate::abi::{Answer, Status};
 use crate::cluster::{Delivery, Made, Scripted};
+use crate::feed;
 use crate::flow::Flow;
 use crate::headers::Headers;
 use crate::request::Response;
@@ -137,6 +138,7 @@ pub(crate) struct Host {
     pub(crate) calls: BTreeMap<u64, Made>,
     /// The calls without an answer yet, oldest first.
     pub(crate) waiting: Vec<u64>,
+    pub(crate) feed: feed::State,
     pub(crate) delivery: Option<Delivery>,
     pub(crate) upstream: Option<Origin>,
     pub(crate) data: BTreeMap<String, (Vec<u8>, u32)>,
@@ -167,6 +169,7 @@ impl Host {
             clusters: BTreeMap::new(),
             calls: BTreeMap::new(),
             waiting: Vec::new(),
+            feed: feed::State::default(),
             delivery: None,
             upstream: None,
             data: BTreeMap::new(),

@@ -16,7 +16,7 @@
 //! |---|---|
 //! | `proxy`, `builder` | what a test holds: workers, clock, log, metrics, delivery of callouts |
 //! | `stream`, `request` | one exchange, from both sides |
-//! | `cluster` | what the filter's own calls are answered |
+//! | `cluster`, `feed` | what the filter's own calls are answered |
 //! | `issuer` | test tokens, sound and broken |
 //! | `native` | signatures, checked as Envoy's own function does |
 //! | `check` | what has to hold in every test |
@@ -37,6 +37,7 @@ mod boot;
 mod builder;
 pub mod check;
 mod cluster;
+mod feed;
 mod flow;
 mod headers;
 mod host;
@@ -61,6 +62,7 @@ pub mod wire;
 pub use builder::Builder;
 pub use check::audit_records;
 pub use cluster::{Answer, Call, Cluster};
+pub use feed::Feed;
 pub use headers::Headers;
 pub use host::{Line, START};
 pub use issuer::{Alg, Holder, Issuer, Token};

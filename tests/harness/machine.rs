@@ -47,6 +47,15 @@ impl Core {
         id
     }
 
+    /// A stream that ends before its headers have come, and leaves no trace.
+    pub(crate) fn visit(&self, vm: usize) {
+        let id = self.open(vm);
+        if self.create(id) {
+            self.finish(id);
+        }
+        self.host.borrow_mut().streams.remove(&id);
+    }
+
     /// Headers in either direction.
     pub(crate) fn headers(&self, id: u64, way: Way, headers: Headers, end: bool) {
         if way == Way::Request && !self.create(id) {
@@ -140,6 +149,11 @@ impl Core {
             made.status = Some(delivery.headers.status());
             (made.call.worker, made.token, delivery)
         };
+        self.bring(vm, token, delivery);
+    }
+
+    /// Tells a VM's root what came to the callout of that token.
+    pub(crate) fn bring(&self, vm: usize, token: u32, delivery: Delivery) {
         let root = self.vms[vm].borrow().root();
         let counts = [delivery.headers.len(), delivery.body.len(), delivery.trailers.len()].map(|count| count as u32);
         self.host.borrow_mut().delivery = Some(delivery);

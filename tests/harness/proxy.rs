@@ -3,6 +3,7 @@
 use crate::builder::Builder;
 use crate::check;
 use crate::cluster::{Answer, Call, Cluster};
+use crate::feed::Feed;
 use crate::host::{Line, Tick};
 use crate::machine::Core;
 use crate::request::{Request, Response};
@@ -66,6 +67,17 @@ impl Proxy {
     pub fn cluster(&self, name: &str) -> Cluster {
         self.core.host.borrow_mut().clusters.entry(name.to_owned()).or_default();
         Cluster { core: Rc::clone(&self.core), name: name.to_owned() }
+    }
+
+    /// A client that connects and leaves, with which a worker begins to follow revocations.
+    pub(crate) fn warm(&self, worker: usize) {
+        self.core.visit(worker);
+        self.settle();
+    }
+
+    /// The broker's feed of revocations.
+    pub fn feed(&self) -> Feed {
+        Feed { core: Rc::clone(&self.core) }
     }
 
     /// Lets `script` answer every request that is completely forwarded. Without it the test responds by hand.
@@ -146,6 +158,8 @@ impl Proxy {
                     }
                 }
                 Event::Timeout(call) => self.core.deliver(call, &Answer::Timeout),
+                // What is ready now is delivered below.
+                Event::Told => {}
             }
             self.settle();
         }
@@ -223,6 +237,7 @@ impl Proxy {
     pub fn reload(&self, worker: usize) {
         assert!(self.core.vms[worker].borrow().poisoned, "only a VM that trapped is reloaded");
         self.core.reboot(worker).unwrap();
+        self.warm(worker);
     }
 
     /// What the guest did that Envoy lets pass in silence but no filter must do.
@@ -259,6 +274,14 @@ impl Proxy {
             self.core.call(vm, root, "proxy_on_queue_ready", &[root, queue], 0);
             return true;
         }
+        let told = {
+            let host = &mut *self.core.host.borrow_mut();
+            host.feed.ready(host.now)
+        };
+        if let Some((vm, token, delivery)) = told {
+            self.core.bring(vm, token, delivery);
+            return true;
+        }
         let waiting = self.core.host.borrow().waiting.clone();
         for call in waiting {
             if let Some(answer) = self.answer_to(call, false) {
@@ -288,7 +311,8 @@ impl Proxy {
         let host = self.core.host.borrow();
         let ticks = host.ticks.iter().map(|(vm, tick)| (tick.due, Event::Tick(*vm)));
         let timeouts = host.waiting.iter().filter_map(|id| Some((host.calls[id].deadline?, Event::Timeout(*id))));
-        ticks.chain(timeouts).filter(|(due, _)| *due <= until).min_by_key(|(due, _)| *due)
+        let told = host.feed.due().map(|due| (due.max(host.now), Event::Told));
+        ticks.chain(timeouts).chain(told).filter(|(due, _)| *due <= until).min_by_key(|(due, _)| *due)
     }
 }
 
@@ -302,5 +326,6 @@ impl Drop for Proxy {
 
 enum Event {
     Tick(usize),
+    Told,
     Timeout(u64),
 }

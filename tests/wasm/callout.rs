@@ -189,7 +189,8 @@ fn a_broker_that_does_not_answer_in_time_is_away() {
 
 #[test]
 fn a_cluster_envoy_does_not_know_denies_the_call() {
-    let proxy = builder(&policy()).without_cluster("broker").start();
+    let proxy = builder(&policy()).start();
+    proxy.cluster("broker").remove();
     proxy.upstream(|_| answered());
     let stream = proxy.run(update());
     denied(&stream, 503, "host_failed");

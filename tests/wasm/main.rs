@@ -21,6 +21,7 @@ mod native;
 mod origin;
 mod peer;
 mod response;
+mod revocation;
 mod samples;
 mod sections;
 mod session;

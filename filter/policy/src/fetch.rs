@@ -9,7 +9,10 @@ use std::time::Duration;
 use crate::secret::Secret;
 use crate::time::Time;
 use crate::token::{jwk, status};
-use crate::wire::session;
+use crate::wire::{feed, session};
+
+/// How long the shell lets a fetch of a document take.
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// After which a fetch counts as lost; longer than the shell lets one take.
 const LOST: Duration = Duration::from_secs(15);
@@ -29,6 +32,8 @@ pub enum Document {
     Statuses(String, String),
     /// The broker's keys of sessions.
     Sessions,
+    /// The broker's revocations: the answer to the question of this number.
+    Revocations(u64),
 }
 
 impl Document {
@@ -38,6 +43,7 @@ impl Document {
             Self::Keys(_) => jwk::SIZE,
             Self::Statuses(..) => status::SIZE,
             Self::Sessions => session::SIZE,
+            Self::Revocations(_) => feed::SIZE,
         }
     }
 }
@@ -48,6 +54,7 @@ impl fmt::Display for Document {
             Self::Keys(issuer) => write!(formatter, "the keys of `{issuer}`"),
             Self::Statuses(issuer, _) => write!(formatter, "the statuses of `{issuer}`"),
             Self::Sessions => formatter.write_str("the keys of sessions"),
+            Self::Revocations(_) => formatter.write_str("the revocations"),
         }
     }
 }
@@ -69,6 +76,8 @@ pub struct Fetch {
     pub accept: &'static str,
     /// The `authorization` to send.
     pub authorization: Option<Secret>,
+    /// How long it may take.
+    pub patience: Duration,
 }
 
 /// What a fetch brought.
@@ -101,7 +110,7 @@ impl Answer<'_> {
 }
 
 /// Spreads fetches of many workers over time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Jitter(u64);
 
 impl Jitter {

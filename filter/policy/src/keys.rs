@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::fetch::{Answer, Document, Fetch, Jitter, Kept};
+use crate::fetch::{Answer, Document, Fetch, Jitter, Kept, PATIENCE};
 use crate::policy::{Issuer, KeySource, Policy};
 use crate::time::Time;
 use crate::token::alg::Algorithm;
@@ -150,6 +150,7 @@ impl Keys {
                 path: url.target().to_owned(),
                 accept: "application/json",
                 authorization: None,
+                patience: PATIENCE,
             }),
         };
         names.filter_map(fetch).collect()

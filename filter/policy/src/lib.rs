@@ -21,6 +21,7 @@ pub mod challenge;
 pub mod config;
 pub mod decide;
 pub mod denial;
+pub mod feed;
 pub mod fetch;
 pub mod headers;
 pub mod http;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::fetch::{Answer, Document, Fetch, Kept};
+use crate::fetch::{Answer, Document, Fetch, Kept, PATIENCE};
 use crate::policy::{Issuer, Policy};
 use crate::resource::Resource;
 use crate::time::Time;
@@ -82,6 +82,7 @@ impl Lists {
                 path: entry.place.target().to_owned(),
                 accept: status::MEDIA,
                 authorization: None,
+                patience: PATIENCE,
             })
         });
         wanted.collect()

@@ -29,6 +29,8 @@ pub struct Policy {
     pub session_key: Option<String>,
     /// How records reach the broker.
     pub audit: Audit,
+    /// How the broker's revocations are followed.
+    pub revocation: Revocation,
     /// Whether Envoy's access log is shown who called what.
     pub access_log: bool,
     /// When a call is decided.
@@ -55,6 +57,7 @@ impl Policy {
             broker,
             session_key: None,
             audit: Audit { when_unreachable: WhenUnreachable::Deny, queue: 0, flush: Duration::ZERO },
+            revocation: Revocation { max_age: Duration::ZERO },
             access_log: false,
             body: Body::Hold,
         }
@@ -380,6 +383,13 @@ pub struct Audit {
     pub queue: usize,
     /// How often they are sent.
     pub flush: Duration,
+}
+
+/// How the broker's revocations are followed.
+#[derive(Clone, Copy, Debug)]
+pub struct Revocation {
+    /// How old what is known of them may be.
+    pub max_age: Duration,
 }
 
 /// What happens to calls while records do not reach the broker.

@@ -21,11 +21,12 @@ mod mint;
 mod request;
 mod session;
 mod shadow;
+mod standing;
 mod story;
 mod task;
 
 pub use effect::{Edits, Effect, Post, Severity};
-pub use gate::Gate;
+pub use gate::{Gate, News};
 pub use input::Input;
 
 use crate::call::{Call, Flaw};
@@ -51,6 +52,7 @@ use early::{Ahead, early};
 use request::Request;
 use session::Session;
 use shadow::Shade;
+use standing::Pass;
 use story::Story;
 use task::{Recall, Starter};
 
@@ -62,6 +64,8 @@ pub struct Stream {
     origin: Option<Origin>,
     shade: Option<Shade>,
     session: Session,
+    /// What was let through.
+    pass: Option<Pass>,
     /// When the last input came.
     now: Time,
 }
@@ -73,6 +77,7 @@ enum State {
     Proving(Held),
     Binding(Held, Verified),
     Claiming(Held, Pending),
+    Clearing(Held, Bound),
     Entering(Held, Bound),
     Reading(Held, Bound),
     Recalling(Box<Recall>),
@@ -84,6 +89,8 @@ enum State {
     Watching(Box<Starter>),
     /// The client has had a part of an answer of which it may have no more.
     Cut,
+    /// Revoked after it was let through.
+    Broken,
     Ended,
 }
 
@@ -145,7 +152,7 @@ impl Stream {
 
     /// Whether the answer's body matters.
     pub fn shows(&self) -> bool {
-        matches!(self.state, State::Showing(..) | State::Watching(_) | State::Cut)
+        matches!(self.state, State::Showing(..) | State::Watching(_) | State::Cut | State::Broken)
     }
 
     /// Whether the answer's headers must not move.
@@ -173,6 +180,7 @@ impl Stream {
             (State::Proving(held), Input::KeysSettled) => self.prove(held, gate, now),
             (State::Binding(held, verified), Input::Peer(peer)) => self.bind(held, verified, &peer, gate, now),
             (State::Claiming(held, pending), Input::Claimed(claim)) => self.claim(held, pending, claim, gate, now),
+            (State::Clearing(held, bound), Input::KeysSettled) => self.bound(held, bound, gate, now),
             (State::Entering(held, bound), Input::KeysSettled) => self.mcp(held, bound, gate, now),
             (state, Input::Grown { .. } | Input::Trailers) if early(gate) && state.waits() => self.hurried(),
             (state, Input::Grown { size, last }) => grow(state, size, last, gate),
@@ -194,13 +202,19 @@ impl Stream {
             (State::Watching(starter), input @ (Input::AnswerGrown { .. } | Input::Answer(_))) => {
                 Ok(Self::watched(starter, &input))
             }
-            (State::Cut, Input::AnswerGrown { .. }) => Ok((State::Cut, vec![Effect::ReplaceAnswer(Vec::new())])),
+            (state @ (State::Cut | State::Broken), Input::AnswerGrown { .. }) => {
+                Ok((state, vec![Effect::ReplaceAnswer(Vec::new())]))
+            }
+            (
+                state @ (State::Early(_) | State::Forwarded(_) | State::Showing(..) | State::Watching(_)),
+                Input::Revoked,
+            ) => Ok(self.review(state, gate)),
             (state, Input::Closed { bytes }) => Ok((self.close(&state, bytes, gate, now), Vec::new())),
             (State::Forwarded(_) | State::Showing(..) | State::Watching(_), Input::Failed(what)) => {
                 self.refuse(Denial::new(Reason::HostFailed, what), None)
             }
-            (State::Ended, Input::Failed(what)) => {
-                Ok((State::Ended, vec![Effect::Log(Severity::Operator, what.to_owned())]))
+            (state @ (State::Broken | State::Ended), Input::Failed(what)) => {
+                Ok((state, vec![Effect::Log(Severity::Operator, what.to_owned())]))
             }
             (_, Input::Failed(what)) => {
                 let denial = Denial::new(Reason::HostFailed, what);
@@ -279,6 +293,9 @@ impl Stream {
         self.story.required(verdict.as_ref().map_or_else(|denial| &denial.required, Permit::scopes));
         let deny = |denial| denied(denial, &held.server, call);
         let permit = verdict.map_err(deny)?;
+        let pass = Pass::of(call, &held, bound);
+        pass.stands(&gate.feed, self.now).map_err(deny)?;
+        self.pass = Some(pass);
         if !gate.outbox.admits() {
             return Err(deny(Denial::new(Reason::AuditUnavailable, "records do not reach the broker")));
         }

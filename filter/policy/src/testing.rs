@@ -7,6 +7,7 @@ use jwt_compact::{Algorithm as _, AlgorithmSignature as _, jwk::JsonWebKey};
 use serde_json::{Value, json};
 
 use crate::config;
+use crate::feed::Feed;
 use crate::nonce::Nonce;
 use crate::policy::Policy;
 use crate::secret::Secret;
@@ -91,7 +92,7 @@ pub(crate) fn policy() -> Policy {
 pub(crate) fn gate() -> Gate {
     let proxy = Proxy { node: "test".into(), worker: None };
     let sessions = Sessions::written(&Secret::new("0123456789abcdef0123456789abcdef")).unwrap();
-    Gate::new(policy(), Prover::default(), (Nonce::new([5; 32]), sessions), Secret::default(), proxy)
+    Gate::new(policy(), Prover::default(), (Nonce::new([5; 32]), sessions, Feed::offline()), Secret::default(), proxy)
 }
 
 /// Claims every rule is content with.

@@ -2,6 +2,7 @@
 
 use super::case::{Case, Verdict, cases};
 use super::{SESSION_KEY, policy, token};
+use accredit_policy::feed::Feed;
 use accredit_policy::headers::Headers;
 use accredit_policy::nonce::Nonce;
 use accredit_policy::session::Sessions;
@@ -34,7 +35,7 @@ fn every_request_is_judged_as_expected_and_in_time() {
 }
 
 fn judge(case: &Case, policy: &Policy, token: &str) -> Verdict {
-    let means = (Nonce::new([5; 32]), Sessions::written(&Secret::new(SESSION_KEY)).unwrap());
+    let means = (Nonce::new([5; 32]), Sessions::written(&Secret::new(SESSION_KEY)).unwrap(), Feed::offline());
     let proxy = Proxy { node: "test".into(), worker: None };
     let mut gate = Gate::new(policy.clone(), Prover::default(), means, Secret::default(), proxy);
     let mut stream = Stream::default();

@@ -152,7 +152,8 @@ fn without_keys_sessions_wait_for_nobody_and_everything_else_goes_on() {
 
 #[test]
 fn a_broker_behind_no_known_cluster_is_away_and_says_so() {
-    let proxy = builder(&brokered()).without_cluster("broker").start();
+    let proxy = builder(&brokered()).start();
+    proxy.cluster("broker").remove();
     denied(&proxy.run(visit("POST", PATH, &lasting(), "AAAA")), 503, "broker_unavailable");
     assert!(
         proxy.log().iter().any(|line| line.level >= 4 && line.text.contains("the keys of sessions cannot be fetched"))

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use accredit_policy::feed::Feed;
 use accredit_policy::fetch::Answer;
 use accredit_policy::headers::Headers;
 use accredit_policy::nonce::Nonce;
@@ -84,7 +85,7 @@ impl Offline {
             return unreadable("`body_base64` is not base64");
         };
         let proxy = Proxy { node: "explain".into(), worker: None };
-        let shared = (Nonce::new([0; 32]), Sessions::fetched(0));
+        let shared = (Nonce::new([0; 32]), Sessions::fetched(0), Feed::offline());
         let mut ride = Ride {
             gate: Gate::new(self.policy.clone(), Prover::default(), shared, Secret::default(), proxy),
             stream: Stream::default(),
@@ -145,6 +146,7 @@ impl Ride<'_> {
             | Effect::Respond(_)
             | Effect::ReadAnswer(_)
             | Effect::ReplaceAnswer(_)
+            | Effect::Break
             | Effect::Note(_)
             | Effect::Log(..)
             | Effect::Count(..) => return Vec::new(),

@@ -12,13 +12,16 @@ use super::field::{Field, Kind, each, entries, refuse_unknown};
 use super::raw;
 use super::unit::{Size, Span};
 use crate::pattern::Pattern;
-use crate::policy::{Audit, Body, Broker, Client, Issuer, Policy, Protocol, Resource, Rule, Server, WhenUnreachable};
+use crate::policy::{
+    Audit, Body, Broker, Client, Issuer, Policy, Protocol, Resource, Revocation, Rule, Server, WhenUnreachable,
+};
 use crate::scope::{Scope, Scopes};
 use crate::token::svid;
 
 /// Checks a whole file.
 pub fn file(raw: raw::File, digest: String, report: &mut Report) -> Option<Policy> {
-    let raw::File { version, issuers, broker, servers, session_key, audit, access_log, body, unknown } = raw;
+    let raw::File { version, issuers, broker, servers, session_key, audit, revocation, access_log, body, unknown } =
+        raw;
     let root = Path::root();
     refuse_unknown(&unknown, raw::File::FIELDS, &root, report);
     if let Some(other) = version.required(&root.at("version"), report).filter(|version| *version != 1) {
@@ -37,13 +40,15 @@ pub fn file(raw: raw::File, digest: String, report: &mut Report) -> Option<Polic
     overlaps(&servers, &root.at("servers"), report);
     let session_key = self::session_key(session_key, &root.at("session_key"), report);
     let audit = self::audit(audit.optional(&root.at("audit"), report).unwrap_or_default(), &root.at("audit"), report);
+    let revocation = revocation.optional(&root.at("revocation"), report).unwrap_or_default();
+    let revocation = self::revocation(revocation, &root.at("revocation"), report);
     let access_log = access_log.optional(&root.at("access_log"), report).unwrap_or(true);
     let bodies = [("hold", Body::Hold), ("early_headers", Body::EarlyHeaders)];
     let body = choice(body, bodies, &root.at("body"), report).unwrap_or(Body::Hold);
     if body == Body::EarlyHeaders {
         servers.values().for_each(|server| headed(server, &root.at("servers").at(&server.name), report));
     }
-    Some(Policy { digest, issuers, servers, broker: broker?, session_key, audit, access_log, body })
+    Some(Policy { digest, issuers, servers, broker: broker?, session_key, audit, revocation, access_log, body })
 }
 
 /// Checks issuers that stand elsewhere than in a policy.
@@ -133,6 +138,16 @@ fn audit(raw: raw::Audit, path: &Path, report: &mut Report) -> Audit {
         report.add(&path.at("flush"), "less than 10 ms or more than a minute", "`10ms` to `60s`");
     }
     Audit { when_unreachable, queue, flush }
+}
+
+fn revocation(raw: raw::Revocation, path: &Path, report: &mut Report) -> Revocation {
+    let raw::Revocation { max_age, unknown } = raw;
+    refuse_unknown(&unknown, raw::Revocation::FIELDS, path, report);
+    let max_age = span(max_age, Duration::from_secs(30), &path.at("max_age"), report);
+    if max_age < Duration::from_secs(3) || max_age > Duration::from_secs(600) {
+        report.add(&path.at("max_age"), "less than 3 s or more than ten minutes", "`3s` to `10m`");
+    }
+    Revocation { max_age }
 }
 
 /// Reports what `body: early_headers` cannot judge.

@@ -26,6 +26,8 @@ object! {
         pub session_key: SessionKey,
         /// How records reach the broker.
         pub audit: Audit,
+        /// How the broker's revocations are followed.
+        pub revocation: Revocation,
         /// Shows agent, tool and decision to Envoy's access log; `true` unless given.
         pub access_log: bool,
         /// When calls are decided: `hold` for their body, or `early_headers` on hosts that cannot hold headers, where only
@@ -236,5 +238,13 @@ object! {
         pub queue: Size,
         /// How often records are sent; `1s` unless given.
         pub flush: Span,
+    }
+}
+
+object! {
+    /// How the broker's revocations are followed.
+    pub struct Revocation {
+        /// How old what is known of them may be before every call is denied; `30s` unless given.
+        pub max_age: Span,
     }
 }

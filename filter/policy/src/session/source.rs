@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::Sealer;
-use crate::fetch::{Answer, Document, Fetch, Jitter, Kept};
+use crate::fetch::{Answer, Document, Fetch, Jitter, Kept, PATIENCE};
 use crate::policy::Broker;
 use crate::secret::Secret;
 use crate::time::Time;
@@ -113,6 +113,7 @@ impl Sessions {
             path: PATH.to_owned(),
             accept: "application/json",
             authorization: broker.client.as_ref().map(|client| exchange::basic(&client.id, secret)),
+            patience: PATIENCE,
         })
     }
 

@@ -58,8 +58,8 @@ impl Stream {
         }
     }
 
-    /// Goes on with a token in the right hands.
-    fn bound(&mut self, held: Held, bound: Bound, gate: &mut Gate, now: Time) -> Step {
+    /// Goes on by what the server speaks.
+    pub(super) fn speak(&mut self, held: Held, bound: Bound, gate: &mut Gate, now: Time) -> Step {
         match server(&gate.policy, &held)?.protocol {
             Protocol::Mcp => self.mcp(held, bound, gate, now),
             Protocol::Http(_) => self.http(held, bound, gate),

@@ -54,6 +54,7 @@ impl State {
             Self::Proving(_)
                 | Self::Binding(..)
                 | Self::Claiming(..)
+                | Self::Clearing(..)
                 | Self::Entering(..)
                 | Self::Reading(..)
                 | Self::Recalling(_)
@@ -67,10 +68,12 @@ impl State {
             Self::Proving(held)
             | Self::Binding(held, _)
             | Self::Claiming(held, _)
+            | Self::Clearing(held, _)
             | Self::Entering(held, _)
             | Self::Reading(held, _) => Some(held),
             Self::Early(ahead) => Some(ahead.held()),
-            Self::Opened | Self::Recalling(_) | Self::Minting(..) | Self::Cut | Self::Ended => None,
+            Self::Opened | Self::Recalling(_) | Self::Minting(..) => None,
+            Self::Broken | Self::Cut | Self::Ended => None,
             Self::Forwarded(_) | Self::Showing(..) | Self::Watching(_) => None,
         }
     }

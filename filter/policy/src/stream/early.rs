@@ -4,6 +4,7 @@
 //! policy on headers refuses revisions that do not have servers compare them with the body.
 
 use super::answer::Onward;
+use super::standing::Pass;
 use super::task::Starter;
 use super::{Gate, Held, State, Step, Stream, denied, flawed, server};
 use crate::call::Call;
@@ -67,6 +68,9 @@ impl Stream {
         let again = decide(server(&gate.policy, &held)?, &bound, &call, &held.facts());
         match again {
             Ok(again) if again == permit => {
+                Pass::of(&call, &held, &bound)
+                    .stands(&gate.feed, self.now)
+                    .map_err(|denial| denied(denial, &held.server, &call))?;
                 self.shade = None;
                 Ok((State::Forwarded(onward), Vec::new()))
             }

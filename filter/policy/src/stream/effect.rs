@@ -34,6 +34,8 @@ pub enum Effect {
     ReadAnswer(usize),
     /// Put these bytes in the place of all there are of the answer.
     ReplaceAnswer(Vec<u8>),
+    /// Break off the request and its answer, wherever they are.
+    Break,
     /// Show Envoy's access log these facts, as filter state `wasm.accredit.NAME`.
     Note(Vec<(&'static str, String)>),
     /// Write a line for the operator.

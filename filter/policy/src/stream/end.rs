@@ -41,12 +41,13 @@ impl Stream {
     pub(super) fn close(&mut self, state: &State, bytes: Option<u64>, gate: &mut Gate, now: Time) -> State {
         match state {
             State::Opened | State::Cut | State::Ended => {}
-            State::Early(_) | State::Forwarded(_) | State::Showing(..) | State::Watching(_) => {
+            State::Broken | State::Early(_) | State::Forwarded(_) | State::Showing(..) | State::Watching(_) => {
                 self.story.ended(bytes, gate, now);
             }
             State::Proving(_)
             | State::Binding(..)
             | State::Claiming(..)
+            | State::Clearing(..)
             | State::Entering(..)
             | State::Reading(..)
             | State::Recalling(_)

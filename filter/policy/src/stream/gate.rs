@@ -1,6 +1,7 @@
 //! What the streams of one VM share, and how they speak to the broker.
 
 use super::Post;
+use crate::feed::Feed;
 use crate::fetch::{Answer, Document, Fetch};
 use crate::nonce::Nonce;
 use crate::outbox::Outbox;
@@ -22,6 +23,8 @@ pub struct Gate {
     pub prover: Prover,
     /// The nonces for DPoP proofs.
     pub nonce: Nonce,
+    /// What is revoked.
+    pub feed: Feed,
     /// The keys of sessions.
     pub sessions: Sessions,
     /// Credentials that may be used again.
@@ -34,36 +37,54 @@ pub struct Gate {
     pub proxy: Proxy,
 }
 
+/// What a document that was fetched means for streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// Who waits for it may go on.
+    Renewed,
+    /// The same, and something was revoked or lifted: [`Input::Revoked`](super::Input::Revoked) for all that were let through.
+    Revoked,
+}
+
 impl Gate {
     /// A gate without records yet.
     pub fn new(
         policy: Policy,
         prover: Prover,
-        (nonce, sessions): (Nonce, Sessions),
+        (nonce, sessions, feed): (Nonce, Sessions, Feed),
         secret: Secret,
         proxy: Proxy,
     ) -> Self {
         let outbox = Outbox::new(policy.audit);
-        Self { policy, prover, nonce, sessions, reuse: Reuse::default(), outbox, secret, proxy }
+        Self { policy, prover, nonce, feed, sessions, reuse: Reuse::default(), outbox, secret, proxy }
     }
 
     /// Whether some document has to be fetched.
     pub fn wants(&self) -> bool {
-        self.prover.wants() || self.sessions.wants()
+        self.prover.wants() || self.sessions.wants() || self.feed.wants()
     }
 
     /// Takes what has to be fetched now, each document once.
     pub fn wanted(&mut self) -> Vec<Fetch> {
         let mut wanted = self.prover.wanted(&self.policy);
         wanted.extend(self.sessions.wanted(&self.policy.broker, &self.secret));
+        wanted.extend(self.feed.wanted(&self.policy.broker, &self.secret));
         wanted
     }
 
-    /// Takes in what a fetch brought; the error says why the document was not renewed.
-    pub fn arrived(&mut self, document: &Document, answer: &Answer<'_>, now: Time) -> Result<(), String> {
+    /// Takes in what a fetch brought; the error says why the document was not renewed. Who waits for it has to be told either
+    /// way.
+    pub fn arrived(&mut self, document: &Document, answer: &Answer<'_>, now: Time) -> Result<News, String> {
+        let news = |()| News::Renewed;
         match document {
-            Document::Sessions => self.sessions.arrived(answer, now).map_err(str::to_owned),
-            Document::Keys(_) | Document::Statuses(..) => self.prover.arrived(document, answer, &self.policy, now),
+            Document::Sessions => self.sessions.arrived(answer, now).map(news).map_err(str::to_owned),
+            Document::Keys(_) | Document::Statuses(..) => {
+                self.prover.arrived(document, answer, &self.policy, now).map(news)
+            }
+            Document::Revocations(number) => {
+                let changed = self.feed.arrived(*number, answer, now).map_err(str::to_owned)?;
+                Ok(if changed { News::Revoked } else { News::Renewed })
+            }
         }
     }
 
@@ -71,6 +92,7 @@ impl Gate {
     pub fn tick(&mut self, now: Time) {
         self.prover.tick(now);
         self.sessions.tick(now);
+        self.feed.tick(now);
     }
 
     /// A call to `path` of the broker, authenticated as this proxy.

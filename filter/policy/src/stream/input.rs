@@ -56,6 +56,8 @@ pub enum Input<'a> {
     AnswerTrailers,
     /// The bytes of the answer, as asked for by [`Effect::ReadAnswer`](super::Effect::ReadAnswer); `None` when the host could not hand them over.
     Answer(Option<&'a [u8]>),
+    /// Something was revoked, or lifted.
+    Revoked,
     /// An effect could not be carried out.
     Failed(&'static str),
     /// The stream is over. `bytes` is the size of the answer.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Gate;
 use super::request::Request;
 use crate::call::Call;
-use crate::denial::Denial;
+use crate::denial::{Denial, Reason};
 use crate::scope::Scopes;
 use crate::time::Time;
 use crate::token::{Verified, hex};
@@ -116,6 +116,11 @@ impl Story {
         self.record.reason = Some(denial.reason.name().to_owned());
         self.record.shadow = true;
         self.record.kind = Kind::Outcome;
+    }
+
+    /// It was let through, and broken off later.
+    pub(super) fn broken(&mut self, reason: Reason) {
+        self.record.reason = Some(reason.name().to_owned());
     }
 
     pub(super) fn answered(&mut self, status: u16) {

@@ -179,7 +179,7 @@ impl Prover {
                 None => Ok(()),
             },
             // Not a document of an issuer's.
-            Document::Sessions => Ok(()),
+            Document::Revocations(_) | Document::Sessions => Ok(()),
         }
     }
 
