@@ -17,6 +17,7 @@ use std::time::Duration;
 use std::{error, fmt};
 
 use accredit_policy::Secret;
+use accredit_policy::history::History;
 use accredit_policy::wire::audit::Record;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::Migrator;
@@ -55,7 +56,7 @@ pub struct Store {
 pub struct Base {
     pool: AnyPool,
     database: Database,
-    revoked: RwLock<revoked::Revoked>,
+    revoked: RwLock<History>,
     /// The number of the last revocation that is known here.
     seq: watch::Sender<i64>,
 }

@@ -1,24 +1,16 @@
-//! What is revoked, in memory: read from the table by sequence number, and handed on to proxies by it.
+//! What is revoked, in memory: read from the table by sequence number.
 
-use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::sync::PoisonError;
 
 use accredit_policy::Time;
 use accredit_policy::revocation::{Revocation, Revocations, Target};
-use accredit_policy::wire::feed::{self, CHANGES, Cursor, Page};
+use accredit_policy::wire::feed::{self, Cursor, Page};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 use tokio::sync::watch;
 
 use super::{Base, Database};
 use crate::clock;
-
-/// How many bytes of changes one page carries, well below what a proxy reads.
-const BYTES: usize = feed::SIZE / 2;
-
-/// The mark of the beginning, where nothing has happened yet.
-const BEGINNING: &str = "0";
 
 /// A change of what is revoked.
 #[derive(Clone, Debug)]
@@ -33,72 +25,10 @@ pub struct Change {
     pub why: Option<String>,
 }
 
-/// What is revoked, and how it came to that.
-#[derive(Debug, Default)]
-pub(super) struct Revoked {
-    now: Revocations,
-    changes: BTreeMap<u64, Told>,
-}
-
-/// A change as proxies are told of it.
-#[derive(Debug)]
-struct Told {
-    change: feed::Change,
-    mark: String,
-    size: usize,
-}
-
-impl Revoked {
-    fn apply(&mut self, change: feed::Change, mark: String) {
-        match change.lifts {
-            true => self.now.lift(&change.target),
-            false => self.now.add(change.revocation()),
-        }
-        let size = serde_json::to_string(&change).map_or(BYTES, |text| text.len());
-        self.changes.insert(change.seq, Told { change, mark, size });
-    }
-
-    /// What comes after `cursor`; `None` when it is the last there is.
-    fn page(&self, cursor: &Cursor) -> Option<Page> {
-        let follows = self.mark(cursor.seq).is_some_and(|mark| mark == cursor.mark);
-        let after = if follows { cursor.seq } else { 0 };
-        let mut rest = self.changes.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, told)| told).peekable();
-        if follows && rest.peek().is_none() {
-            return None;
-        }
-        let mut size = 0_usize;
-        let (mut changes, mut seq) = (Vec::new(), after);
-        while let Some(told) = rest.next_if(|told| {
-            size = size.saturating_add(told.size);
-            changes.len() < CHANGES && (size <= BYTES || changes.is_empty())
-        }) {
-            changes.push(told.change.clone());
-            seq = told.change.seq;
-        }
-        let mark = self.mark(seq).unwrap_or_default().to_owned();
-        Some(Page { after, seq, mark, reset: !follows, more: rest.peek().is_some(), changes })
-    }
-
-    fn mark(&self, seq: u64) -> Option<&str> {
-        match seq {
-            0 => Some(BEGINNING),
-            seq => self.changes.get(&seq).map(|told| told.mark.as_str()),
-        }
-    }
-
-    /// Forgets what can hit nothing any more; never the last change, after which all go on.
-    fn forget(&mut self, now: Time) {
-        self.now.forget(now);
-        let last = self.changes.last_key_value().map(|(seq, _)| *seq);
-        let over = |told: &Told| told.change.until.is_some_and(|until| Time::from_seconds(until) <= now);
-        self.changes.retain(|seq, told| Some(*seq) == last || !over(told));
-    }
-}
-
 impl Base {
     /// Asks about what is revoked, as far as it is known here.
     pub fn revoked<T>(&self, ask: impl FnOnce(&Revocations) -> T) -> T {
-        ask(&self.revoked.read().unwrap_or_else(PoisonError::into_inner).now)
+        ask(&self.revoked.read().unwrap_or_else(PoisonError::into_inner).standing())
     }
 
     /// Follows the number of the last revocation.
@@ -198,72 +128,4 @@ fn read(row: &AnyRow) -> Result<(feed::Change, String), sqlx::Error> {
         lifts: row.try_get::<i64, _>("lifts")? != 0,
     };
     Ok((change, row.try_get("mark")?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn told(count: u64) -> Revoked {
-        let mut revoked = Revoked::default();
-        (1..=count).for_each(|seq| revoked.apply(change(seq, None), format!("m{seq}")));
-        revoked
-    }
-
-    fn change(seq: u64, until: Option<u64>) -> feed::Change {
-        let target = Target::Token { issuer: "https://broker.test".into(), id: format!("t-{seq}") };
-        feed::Change { seq, target, before: None, until, lifts: false }
-    }
-
-    fn cursor(seq: u64, mark: &str) -> Cursor {
-        Cursor { seq, mark: mark.into() }
-    }
-
-    #[test]
-    fn who_was_told_nothing_is_told_everything() {
-        let page = told(0).page(&Cursor::default()).unwrap();
-        assert_eq!((page.reset, page.seq, page.mark.as_str(), page.changes.len()), (true, 0, "0", 0));
-        assert!(told(0).page(&cursor(0, "0")).is_none());
-        let page = told(3).page(&cursor(0, "0")).unwrap();
-        assert_eq!((page.reset, page.after, page.seq, page.changes.len()), (false, 0, 3, 3));
-    }
-
-    #[test]
-    fn changes_follow_the_one_that_is_known_and_no_other() {
-        let revoked = told(3);
-        assert!(revoked.page(&cursor(3, "m3")).is_none());
-        let page = revoked.page(&cursor(1, "m1")).unwrap();
-        assert_eq!((page.reset, page.after, page.seq, page.mark.as_str()), (false, 1, 3, "m3"));
-        for unknown in [cursor(3, "m2"), cursor(4, "m4"), cursor(1, ""), cursor(0, "m0")] {
-            let page = revoked.page(&unknown).unwrap();
-            assert_eq!((page.reset, page.after, page.changes.len()), (true, 0, 3), "{unknown:?}");
-        }
-    }
-
-    #[test]
-    fn what_does_not_fit_one_page_comes_with_the_next() {
-        let revoked = told(CHANGES as u64 + 1);
-        let page = revoked.page(&Cursor::default()).unwrap();
-        assert_eq!((page.changes.len(), page.more, page.seq), (CHANGES, true, CHANGES as u64));
-        let page = revoked.page(&cursor(page.seq, &page.mark)).unwrap();
-        assert_eq!((page.changes.len(), page.more, page.reset), (1, false, false));
-        let mut large = told(0);
-        for seq in 1..=3 {
-            let target = Target::Server { server: "x".repeat(BYTES - 100) };
-            large.apply(feed::Change { target, ..change(seq, None) }, format!("m{seq}"));
-        }
-        assert_eq!(large.page(&Cursor::default()).unwrap().changes.len(), 1);
-    }
-
-    #[test]
-    fn what_can_hit_nothing_is_forgotten_but_for_the_last_change() {
-        let mut revoked = told(1);
-        (2..=4).for_each(|seq| revoked.apply(change(seq, Some(seq)), format!("m{seq}")));
-        revoked.forget(Time::from_seconds(2));
-        assert_eq!(revoked.changes.keys().copied().collect::<Vec<_>>(), [1, 3, 4]);
-        revoked.forget(Time::from_seconds(9));
-        assert_eq!(revoked.changes.keys().copied().collect::<Vec<_>>(), [1, 4]);
-        assert_eq!(revoked.now.len(), 1);
-        assert!(revoked.page(&cursor(2, "m2")).unwrap().reset, "that change is not known any more");
-    }
 }

@@ -24,6 +24,7 @@ pub mod denial;
 pub mod feed;
 pub mod fetch;
 pub mod headers;
+pub mod history;
 pub mod http;
 pub mod json;
 pub mod jsonrpc;

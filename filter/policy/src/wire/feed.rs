@@ -53,7 +53,7 @@ pub struct Page {
 }
 
 /// Something that was revoked, or lifted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Change {
     /// Its number.
     pub seq: u64,
