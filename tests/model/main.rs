@@ -1,0 +1,3 @@
+//! What has to hold in every order in which things can happen.
+
+mod feed;
