@@ -67,7 +67,8 @@ impl Audit {
         Ok(answer["records"].as_array().map_or(0, Vec::len))
     }
 
-    fn address(&self) -> &str {
+    /// Where the broker listens.
+    pub fn address(&self) -> &str {
         self.broker.url.trim_start_matches("http://")
     }
 }

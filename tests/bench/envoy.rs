@@ -31,7 +31,7 @@ pub struct Envoy {
 }
 
 impl Envoy {
-    pub async fn start(variant: &'static Variant, site: &Site<'_>) -> Result<Self, Failure> {
+    pub async fn start(variant: &'static Variant, site: &Site<'_>, workers: usize) -> Result<Self, Failure> {
         let dir = site.dir.join(variant.name);
         let [gateway, admin] = free()?;
         let files = [("envoy.json", config(variant, site, gateway, admin)), ("jwks.json", site.mint.jwks())];
@@ -40,7 +40,7 @@ impl Envoy {
             fs::write(dir.join(name), format!("{content:#}")).map_err(|error| format!("{name}: {error}"))?;
         }
         let mut command = Command::new(stack::envoy::binary().ok_or("there is no Envoy: run scripts/setup")?);
-        command.args(["--config-path", "envoy.json", "--concurrency", "1", "--disable-hot-restart"]);
+        command.args(["--config-path", "envoy.json", "--concurrency", &workers.to_string(), "--disable-hot-restart"]);
         command.args(["--log-level", "warning"]).env("ACCREDIT_PROXY_SECRET", SECRET);
         let process = Process::spawn("envoy", &mut command, &dir);
         let ready = process.ready(&format!("http://127.0.0.1:{admin}/ready")).await;

@@ -13,6 +13,7 @@
 //! | `envoy`, `audit`, `stub` | what runs: Envoy, the broker and whether it holds every record, the tool server |
 //! | `load`, `wire`, `token` | requests, as fast as they are answered |
 //! | `mints` | credentials per second, beside an authorization server |
+//! | `revoked` | how long a revoked agent can still call |
 //! | `report`, `machine` | what comes out |
 //!
 //! `BENCH_REQUESTS` is the number of requests per cell: one row, one variant, one round. `BENCH_ROW` leaves out the rows
@@ -24,6 +25,7 @@ mod load;
 mod machine;
 mod mints;
 mod report;
+mod revoked;
 mod round;
 mod row;
 mod stub;
@@ -62,7 +64,8 @@ async fn main() -> Result<(), Failure> {
         rounds.push(bench.round(round).await?);
     }
     let mints = if asked(MINTS) { Some(mints::measure(&dir, &bench.mint).await?) } else { None };
-    let report = report::Report::new(&bench.rows, rounds.get(1..).unwrap_or_default(), requests, mints);
+    let revoked = if asked(REVOKED) { Some(revoked::measure(&dir, &bench.mint).await?) } else { None };
+    let report = report::Report::new(&bench.rows, rounds.get(1..).unwrap_or_default(), requests, (mints, revoked));
     let file = dir.join("report.json");
     std::fs::write(&file, format!("{:#}\n", report.json())).map_err(|error| format!("{}: {error}", file.display()))?;
     print!("{report}");
@@ -76,7 +79,7 @@ async fn start(dir: &Path, rows: Vec<&'static Row>, requests: usize) -> Result<B
     let site = Site { dir, backend: stub::start().await?, broker: audit.port(), mint: &mint };
     let mut envoys = Vec::new();
     for variant in &VARIANTS {
-        envoys.push(Envoy::start(variant, &site).await?);
+        envoys.push(Envoy::start(variant, &site, 1).await?);
     }
     Ok(Bench { envoys, audit, mint, rows, requests })
 }
@@ -89,16 +92,18 @@ fn requests() -> Result<usize, Failure> {
 
 fn rows() -> Result<Vec<&'static Row>, Failure> {
     let rows: Vec<_> = ROWS.iter().filter(|row| asked(row.name)).collect();
-    if !rows.is_empty() || asked(MINTS) {
+    if !rows.is_empty() || asked(MINTS) || asked(REVOKED) {
         return Ok(rows);
     }
-    let names: Vec<_> = ROWS.iter().map(|row| row.name).chain([MINTS]).map(|name| format!("`{name}`")).collect();
+    let names: Vec<_> =
+        ROWS.iter().map(|row| row.name).chain([MINTS, REVOKED]).map(|name| format!("`{name}`")).collect();
     let text = std::env::var("BENCH_ROW").unwrap_or_default();
     Err(format!("BENCH_ROW: found `{text}`, accepted is a part of one of {}", names.join(", ")))
 }
 
-/// The row that is not Envoy's.
+/// The rows that are not of requests.
 const MINTS: &str = "mints";
+const REVOKED: &str = "revoked";
 
 /// Whether `BENCH_ROW` leaves this row in.
 fn asked(name: &str) -> bool {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::machine;
 use crate::mints::Mints;
+use crate::revoked::Revoked;
 use crate::round::Cell;
 use crate::row::{Budget, Row};
 use crate::variant::{ACCREDIT, BARE, VARIANTS};
@@ -17,6 +18,7 @@ pub struct Report {
     requests: usize,
     rows: Vec<Outcome>,
     mints: Option<Mints>,
+    revoked: Option<Revoked>,
 }
 
 /// One row.
@@ -43,10 +45,16 @@ struct Line {
 
 impl Report {
     /// In: the rows, and of each round the cells of each row.
-    pub fn new(rows: &[&'static Row], rounds: &[Vec<Vec<Cell>>], requests: usize, mints: Option<Mints>) -> Self {
+    pub fn new(
+        rows: &[&'static Row],
+        rounds: &[Vec<Vec<Cell>>],
+        requests: usize,
+        (mints, revoked): (Option<Mints>, Option<Revoked>),
+    ) -> Self {
         let cells = |at: usize| rounds.iter().map(|round| &round[at][..]).collect::<Vec<_>>();
         let row = |(at, row): (usize, &&'static Row)| Outcome::new(row, &cells(at));
-        Self { machine: machine::describe(), requests, rows: rows.iter().enumerate().map(row).collect(), mints }
+        let rows = rows.iter().enumerate().map(row).collect();
+        Self { machine: machine::describe(), requests, rows, mints, revoked }
     }
 
     pub fn json(&self) -> Value {
@@ -57,6 +65,7 @@ impl Report {
             "connections": CONNECTIONS,
             "rows": self.rows.iter().map(Outcome::json).collect::<Vec<_>>(),
             "mints": self.mints.as_ref().map(Mints::json),
+            "revoked": self.revoked.as_ref().map(Revoked::json),
         })
     }
 }
@@ -139,7 +148,8 @@ impl fmt::Display for Report {
         writeln!(f, "accredit_filter.wasm: {} bytes; its records go to `accredit serve`", machine["wasm_bytes"])?;
         writeln!(f, "medians of {ROUNDS} rounds with {requests} requests each, {CONNECTIONS} at a time; times in µs")?;
         self.rows.iter().try_for_each(|row| row.fmt(f))?;
-        self.mints.iter().try_for_each(|mints| mints.fmt(f))
+        self.mints.iter().try_for_each(|mints| mints.fmt(f))?;
+        self.revoked.iter().try_for_each(|revoked| revoked.fmt(f))
     }
 }
 

@@ -36,6 +36,11 @@ impl Mint {
         }
     }
 
+    /// A token of the agent of that name.
+    pub fn agent(&self, id: &str) -> String {
+        Issuer::new(ISSUER).at_now().token().alg(Alg::EdDsa).agent(id).sign()
+    }
+
     /// The one token of this algorithm that is sent again and again.
     fn seen(&self, alg: Alg) -> String {
         let mut seen = self.seen.lock().expect("nobody panics while minting");
