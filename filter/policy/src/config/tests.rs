@@ -42,7 +42,7 @@ fn every_mistake_is_reported_at_once() {
     let errors = read(policy).unwrap_err().to_string();
     let expected = [
         "`isuers`: found unknown key `isuers`, accepted is one of `version`, `issuers`, `broker`, `servers`, \
-         `session_key`, `audit`, `access_log`, `body` \
+         `session_key`, `audit`, `revocation`, `access_log`, `body` \
          (hint: did you mean `issuers`?)",
         "`version`: found `\"1\"`, accepted is a whole number",
         "`servers.crm.match.pth`: found unknown key `pth`, accepted is one of `host`, `path`, `path_prefix` \
