@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::field::Kind;
 
-/// A span of time: `500ms`, `30s`, `5m`, `1h`.
+/// A span of time: `500ms`, `30s`, `5m`, `1h`, `400d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(pub Duration);
 
@@ -30,6 +30,7 @@ impl Span {
             "s" => 1000,
             "m" => 60_000,
             "h" => 3_600_000,
+            "d" => 86_400_000,
             _ => return None,
         };
         count.checked_mul(millis).map(Duration::from_millis).map(Self)
@@ -85,7 +86,7 @@ mod schema {
         }
 
         fn json_schema(_: &mut SchemaGenerator) -> Schema {
-            json_schema!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h)$", "examples": ["30s"] })
+            json_schema!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$", "examples": ["30s"] })
         }
     }
 
