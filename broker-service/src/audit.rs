@@ -1,5 +1,7 @@
 //! Audit records: the proxies deliver them, the operators read them.
 
+pub mod columns;
+
 use accredit_policy::wire::audit::{BATCH, Batch, Kind, Record};
 use axum::Json;
 use axum::body::Bytes;
@@ -30,7 +32,7 @@ pub async fn deliver(State(app): State<App>, caller: Caller, body: Bytes) -> Res
         return Err(ApiError::new(Code::InvalidRequest, "a record of a kind no proxy writes"));
     }
     let over = used::leases(&app, &records);
-    app.store.append(records).await?;
+    app.store.deliver(records).await?;
     used::follow(&app, proxy, over);
     Ok(StatusCode::NO_CONTENT)
 }
@@ -38,7 +40,9 @@ pub async fn deliver(State(app): State<App>, caller: Caller, body: Bytes) -> Res
 /// Whether a proxy may say so: what it has decided, what came of it and what was lost. What the broker did only the broker
 /// tells.
 fn theirs(record: &Record) -> bool {
-    matches!(record.kind, Kind::Decision | Kind::Outcome | Kind::Gap) && record.admin.is_none()
+    matches!(record.kind, Kind::Decision | Kind::Outcome | Kind::Gap)
+        && record.admin.is_none()
+        && record.heads.is_empty()
 }
 
 /// What an operator looks for; everything given has to match.

@@ -18,10 +18,11 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
 use crate::app::App;
+use crate::audit::columns::plain;
 use crate::clock;
 use crate::credential::{Failure, Ledger};
 use crate::seal::column::HANDLE;
-use crate::store::{Statement, plain};
+use crate::store::Statement;
 
 /// A lease as it is kept.
 #[derive(Clone, Debug)]

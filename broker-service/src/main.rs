@@ -5,6 +5,7 @@ mod agents;
 mod app;
 mod audit;
 mod bond;
+mod chain;
 mod clock;
 mod command;
 mod config;

@@ -7,6 +7,7 @@ mod audit;
 mod group;
 mod listen;
 mod once;
+mod order;
 mod revoked;
 mod statement;
 
@@ -21,14 +22,17 @@ use accredit_policy::history::History;
 use accredit_policy::wire::audit::Record;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::Migrator;
-use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Executor as _, Transaction};
-use tokio::sync::{mpsc, oneshot, watch};
+use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-pub use audit::{insert, plain};
+pub use audit::insert;
 pub use group::{Intent, NotIntended};
+pub use order::{Order, read};
 pub use revoked::Change;
 pub use statement::Statement;
+
+use crate::chain::Head;
 
 /// How long a caller waits for the disk before it is told that it cannot be had.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -59,6 +63,7 @@ pub struct Base {
     revoked: RwLock<History>,
     /// The number of the last revocation that is known here.
     seq: watch::Sender<i64>,
+    writer: Arc<Mutex<order::Writer>>,
 }
 
 impl Deref for Store {
@@ -141,7 +146,7 @@ impl Store {
         MIGRATOR.run(&pool).await?;
         durable(&mut *pool.acquire().await?, &database).await?;
         let (seq, _) = watch::channel(0);
-        let base = Arc::new(Base { pool, database, revoked: RwLock::default(), seq });
+        let base = Arc::new(Base { pool, database, revoked: RwLock::default(), seq, writer: Arc::default() });
         base.refresh().await?;
         let (writer, jobs) = mpsc::channel(group::MOST);
         tokio::spawn(group::write(Arc::clone(&base), jobs));
@@ -149,10 +154,16 @@ impl Store {
         Ok(Self { base, writer })
     }
 
-    /// Keeps the records. `Ok` means that they are on the disk, or were there already under the same `id`.
+    /// Keeps the records. `Ok` means that they are on the disk.
     pub async fn append(&self, records: Vec<Record>) -> Result<(), NotKept> {
         let (done, word) = oneshot::channel();
         self.ask(group::Job::Records { records, done }, word).await
+    }
+
+    /// The same for those of others, who may send one twice. `Ok` means as well that one was there under the same `id`.
+    pub async fn deliver(&self, records: Vec<Record>) -> Result<(), NotKept> {
+        let (done, word) = oneshot::channel();
+        self.ask(group::Job::Delivery { records, done }, word).await
     }
 
     /// Hands the records to the writer without waiting for the disk: for what tells of something whose intent is there.
@@ -176,12 +187,13 @@ impl Store {
         self.append(Vec::new()).await
     }
 
-    /// Lets the writer finish what it was given, and stops it.
-    pub async fn close(&self) {
+    /// Lets the writer finish what it was given, and stops it; nothing is recorded after that. Out: where its chain ends.
+    pub async fn close(&self) -> Option<Head> {
         let (done, word) = oneshot::channel();
         if let Err(error) = self.ask::<NotKept>(group::Job::Stop { done }, word).await {
             tracing::error!("the last records were {error}");
         }
+        timeout(PATIENCE, self.end()).await.ok().flatten()
     }
 
     async fn ask<E: From<NotKept>>(&self, job: group::Job, word: oneshot::Receiver<Result<(), E>>) -> Result<(), E> {
@@ -206,17 +218,17 @@ impl Base {
     }
 
     /// Begins a transaction beside which nothing else is written that has an order.
-    pub async fn begin(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
+    pub async fn begin(&self) -> Result<Order<'static>, sqlx::Error> {
         let mut transaction = self.pool.begin_with(self.database.begin()).await?;
         self.lock(&mut transaction).await?;
-        Ok(transaction)
+        Ok(Order::new(transaction, &self.writer).await)
     }
 
     /// The same on a connection that is at hand.
-    async fn begin_on<'c>(&self, connection: &'c mut AnyConnection) -> Result<Transaction<'c, Any>, sqlx::Error> {
+    async fn begin_on<'c>(&self, connection: &'c mut AnyConnection) -> Result<Order<'c>, sqlx::Error> {
         let mut transaction = connection.begin_with(self.database.begin()).await?;
         self.lock(&mut transaction).await?;
-        Ok(transaction)
+        Ok(Order::new(transaction, &self.writer).await)
     }
 
     async fn lock(&self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
@@ -252,7 +264,7 @@ async fn durable(connection: &mut AnyConnection, database: &Database) -> Result<
 }
 
 /// A path as part of a URL.
-fn encode(path: &std::path::Path) -> String {
+pub fn encode(path: &std::path::Path) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
     let text = path.to_string_lossy();
     text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()

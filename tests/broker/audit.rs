@@ -40,12 +40,16 @@ async fn only_proxies_deliver() {
 #[tokio::test]
 async fn what_the_broker_did_no_proxy_tells() {
     let desk = Desk::open("audit-forged").await;
-    for kind in ["admin", "end", "intent", "issue", "mint", "revocation"] {
+    for kind in ["admin", "chain", "cut", "end", "intent", "issue", "mint", "revocation"] {
         let mut forged = record(kind);
         forged["kind"] = json!(kind);
         let batch = json!({ "records": [record("a"), forged] }).to_string();
         assert_eq!(deliver(&desk, "gateway", batch).await.error(), (400, "invalid_request"), "{kind}");
     }
+    let mut heads = record("heads");
+    heads["heads"] = json!([{ "chain": "c", "length": 1, "seq": 1, "hash": "00" }]);
+    let batch = json!({ "records": [heads] }).to_string();
+    assert_eq!(deliver(&desk, "gateway", batch).await.error(), (400, "invalid_request"));
     let mut long = record("long");
     long["request_id"] = json!("x".repeat(10_000));
     long["tool"] = json!("a\u{0}b");
@@ -97,9 +101,9 @@ async fn filters_all_have_to_match_and_pages_go_on_where_the_last_ended() {
     };
     assert_eq!(ids("tool=crm_lookup&agent=agent-9").await, ["a", "c"]);
     assert!(ids("tool=crm_lookup&agent=agent-1").await.is_empty());
-    // The first records tell of the signing key and of the agent's registration.
-    assert_eq!(ids("after=2&limit=1").await, ["a"]);
-    assert_eq!(ids("after=3&limit=1").await, ["b"]);
+    // The first records tell of the chain, of the signing key and of the agent's registration.
+    assert_eq!(ids("after=3&limit=1").await, ["a"]);
+    assert_eq!(ids("after=4&limit=1").await, ["b"]);
     assert!(ids("agent=x'%20OR%20'1'='1").await.is_empty());
     let unknown = desk.http.get(desk.url("/v1/audit/events?agnet=x")).bearer_auth(SECRET).send().await.unwrap();
     assert_eq!(Answer::of(unknown).await.error(), (400, "invalid_request"));

@@ -156,10 +156,10 @@ impl Desk {
         self.ask("gateway", &form).await
     }
 
-    /// The audit but for administrative acts, as operators see it.
+    /// The audit but for administrative acts and what it says of itself, as operators see it.
     pub async fn records(&self, query: &str) -> Vec<Value> {
         let records = self.all_records(query).await;
-        records.into_iter().filter(|record| record["kind"] != "admin").collect()
+        records.into_iter().filter(|record| record["kind"] != "admin" && record["kind"] != "chain").collect()
     }
 
     /// The audit, as operators see it.

@@ -93,7 +93,7 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
     tracing::info!(listen = %address, tls = secured, policy = app.policy.digest(), "ready");
     let store = app.store.clone();
     match listener.serve(app.router(), stop, Signals::new()?).await {
-        Over::Finished | Over::Late => store.close().await,
+        Over::Finished | Over::Late => drop(store.close().await),
         Over::ToldAgain => {}
     }
     Ok(())

@@ -8,14 +8,13 @@ use std::{error, fmt, io};
 
 use accredit_policy::revocation::{Revocation, Target};
 use accredit_policy::{Secret, Time};
-use sqlx::AnyConnection;
 
 use super::signer::{self, Pkcs8, Signer};
 use super::table::{self, Entry};
 use super::{Life, follow};
 use crate::app::App;
 use crate::error::{ApiError, Code};
-use crate::store::{Change, insert};
+use crate::store::{Change, Order, insert};
 use crate::{admin, clock};
 
 /// Who acts when nobody does.
@@ -77,7 +76,7 @@ pub async fn rotate(app: &App, pace: Pace, by: &str, why: Option<&str>) -> Resul
 /// Takes back all that `entries` have signed, and forgets them: nobody else shall trust them either.
 async fn revoke(
     app: &App,
-    connection: &mut AnyConnection,
+    order: &mut Order<'_>,
     entries: &[Entry],
     (by, why): (&str, Option<&str>),
 ) -> Result<(), ApiError> {
@@ -90,35 +89,35 @@ async fn revoke(
             by: by.to_owned(),
             why: why.map(str::to_owned),
         };
-        app.store.revoke(&mut *connection, &change).await?;
-        insert(&mut *connection, &[&admin::by(app, by, "key.revoke", id, why)?]).await?;
+        app.store.revoke(order, &change).await?;
+        insert(order, &[&admin::by(app, by, "key.revoke", id, why)?]).await?;
     }
-    Ok(table::clear(connection).await?)
+    Ok(table::clear(order).await?)
 }
 
 async fn make(
     app: &App,
-    connection: &mut AnyConnection,
+    order: &mut Order<'_>,
     signs_from: Time,
     who: (&str, Option<&str>),
 ) -> Result<String, ApiError> {
     let pkcs8 = signer::fresh().map_err(ApiError::unavailable)?;
-    table::retire(&mut *connection, Life::end(signs_from)).await?;
+    table::retire(order, Life::end(signs_from)).await?;
     let life = Life { created: clock::now(), signs_from, retired_at: None };
-    keep_one(app, connection, &pkcs8, &life, ("key.rotate", who)).await
+    keep_one(app, order, &pkcs8, &life, ("key.rotate", who)).await
 }
 
 /// Keeps a key, and says so on the record.
 async fn keep_one(
     app: &App,
-    connection: &mut AnyConnection,
+    order: &mut Order<'_>,
     pkcs8: &Pkcs8,
     life: &Life,
     (action, (by, why)): (&str, (&str, Option<&str>)),
 ) -> Result<String, ApiError> {
     let id = Signer::read(pkcs8).map_err(ApiError::unavailable)?.id().to_owned();
-    table::insert(app, &mut *connection, &id, pkcs8, life).await?;
-    insert(connection, &[&admin::by(app, by, action, &id, why)?]).await?;
+    table::insert(app, order, &id, pkcs8, life).await?;
+    insert(order, &[&admin::by(app, by, action, &id, why)?]).await?;
     tracing::info!(id, by, signs_from = life.signs_from.rfc3339(), "{action}");
     Ok(id)
 }

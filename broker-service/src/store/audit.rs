@@ -1,77 +1,91 @@
 //! Records as rows.
 
+use std::collections::HashSet;
+
 use accredit_policy::wire::audit::Record;
 use sqlx::AnyConnection;
 
+use super::order::Order;
 use super::statement::Statement;
+use crate::audit::columns::{self, NAMES, plain};
+use crate::chain::Head;
 
 /// How many rows one statement writes. SQLite finds the name of each parameter by going through those before it, so that
 /// long statements cost more than several.
 const ROWS: usize = 16;
 
-/// Appends `records` in their order, under the lock of [`super::Base::begin`]; those whose `id` is there already are
-/// left out.
-pub async fn insert(connection: &mut AnyConnection, records: &[&Record]) -> Result<(), sqlx::Error> {
-    if records.is_empty() {
-        return Ok(());
-    }
-    let last: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(seq), 0) FROM audit").fetch_one(&mut *connection).await?;
-    insert_after(last, connection, records).await
+/// How many identifiers one statement looks for.
+const IDS: usize = 64;
+
+/// Appends `records` in their order. None of them may be there already.
+pub async fn insert(order: &mut Order<'_>, records: &[&Record]) -> Result<(), sqlx::Error> {
+    order.append(records).await
 }
 
-/// The same where the number of the last record is known.
-pub(super) async fn insert_after(
-    last: i64,
+/// Writes `records` as the next links of the chain, whose head moves; the first one gets the number after `last`.
+pub(super) async fn link(
     connection: &mut AnyConnection,
-    records: &[&Record],
+    head: &mut Head,
+    last: u64,
+    records: impl Iterator<Item = &Record>,
 ) -> Result<(), sqlx::Error> {
-    let mut numbered = records.iter().zip(last.saturating_add(1)..);
+    let mut numbered = records.zip(last.saturating_add(1)..);
     loop {
-        let rows: Vec<_> = numbered.by_ref().take(ROWS).map(|(record, seq)| row(record, seq)).collect();
+        let rows: Vec<_> = numbered.by_ref().take(ROWS).map(|(record, seq)| Row::new(head, seq, record)).collect();
         let rows: Vec<Row<'_>> = rows.into_iter().collect::<Result<_, _>>()?;
         if rows.is_empty() {
             return Ok(());
         }
-        let mut statement = Statement::new(
-            "INSERT INTO audit (seq, id, time, kind, decision, reason, agent, subject, server, tool, request_id, record)",
-        );
-        statement.rows(rows, |fields, row| {
-            let Row { seq, record, kind, decision, text } = row;
-            let agent = record.agent.as_ref().map(|agent| agent.id.as_str());
-            fields.bind(seq).bind(plain(&record.id)).bind(plain(&record.time));
-            fields.bind(kind).bind(decision).bind(record.reason.as_deref().map(plain));
-            fields.bind(agent.map(plain)).bind(record.subject.as_deref().map(plain));
-            fields.bind(record.server.as_deref().map(plain)).bind(record.tool.as_deref().map(plain));
-            fields.bind(record.request_id.as_deref().map(plain)).bind(text);
+        let mut statement = Statement::new("INSERT INTO audit (seq, chain, position, hash, record");
+        for name in NAMES {
+            statement.push(", ").push(name);
+        }
+        statement.push(")").rows(rows, |fields, row| {
+            fields.bind(row.seq).bind(row.chain.clone()).bind(row.position).bind(row.hash).bind(row.text);
+            for column in columns::of(row.record) {
+                fields.bind(column);
+            }
         });
-        statement.push(" ON CONFLICT (id) DO NOTHING");
         statement.build()?.execute(&mut *connection).await?;
     }
 }
 
-/// A text as a column takes it, which is for searching: PostgreSQL takes no NUL, and in an index nothing long. A name that a
-/// caller made up must not cost the others their records; in the record itself it stands whole.
-pub fn plain(text: &str) -> String {
-    let bounded = text.char_indices().take_while(|(at, _)| *at < 512).map(|(_, letter)| letter);
-    bounded.map(|letter| if letter == '\0' { '\u{fffd}' } else { letter }).collect()
+/// Those of `ids` that records have already, each as its column has it.
+pub(super) async fn known(connection: &mut AnyConnection, ids: &[String]) -> Result<HashSet<String>, sqlx::Error> {
+    let mut known = HashSet::new();
+    for ids in ids.chunks(IDS) {
+        let mut statement = Statement::new("SELECT id FROM audit WHERE id IN (");
+        for (index, id) in ids.iter().enumerate() {
+            statement.push(if index == 0 { "" } else { ", " }).bind(id.clone());
+        }
+        statement.push(")");
+        for row in statement.build()?.fetch_all(&mut *connection).await? {
+            known.insert(sqlx::Row::try_get(&row, 0)?);
+        }
+    }
+    Ok(known)
+}
+
+/// The column of a record's identifier, by which it is known.
+pub(super) fn id(record: &Record) -> String {
+    plain(&record.id)
 }
 
 struct Row<'a> {
     seq: i64,
-    record: &'a Record,
-    kind: String,
-    decision: Option<String>,
+    chain: String,
+    position: i64,
+    hash: Vec<u8>,
     text: String,
+    record: &'a Record,
 }
 
-fn row<'a>(record: &'a Record, seq: i64) -> Result<Row<'a>, sqlx::Error> {
-    let text = serde_json::to_string(record).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    let decision = record.decision.as_ref().map(word).transpose()?;
-    Ok(Row { seq, record, kind: word(&record.kind)?, decision, text })
-}
-
-/// An enumeration's word, as it stands in the record.
-fn word<T: serde::Serialize>(value: &T) -> Result<String, sqlx::Error> {
-    let text = serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    Ok(text.trim_matches('"').to_owned())
+impl<'a> Row<'a> {
+    fn new(head: &mut Head, seq: u64, record: &'a Record) -> Result<Self, sqlx::Error> {
+        let text = serde_json::to_string(record).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        head.push(seq, text.as_bytes());
+        let signed = |number: u64| i64::try_from(number).map_err(|error| sqlx::Error::Encode(error.into()));
+        let (seq, position) = (signed(seq)?, signed(head.length)?);
+        Ok(Self { seq, chain: head.chain.clone(), position, hash: head.hash.bytes().to_vec(), text, record })
+    }
 }

@@ -25,8 +25,10 @@ const STALL: Duration = Duration::from_secs(10);
 /// What a caller wants written.
 #[derive(Debug)]
 pub(super) enum Job {
-    /// Records.
+    /// Records of the broker's own, of which none comes twice.
     Records { records: Vec<Record>, done: oneshot::Sender<Result<(), NotKept>> },
+    /// Records of others.
+    Delivery { records: Vec<Record>, done: oneshot::Sender<Result<(), NotKept>> },
     /// An intent and its lease.
     Intent { intent: Box<Intent>, done: oneshot::Sender<Result<(), NotIntended>> },
     /// Nothing more.
@@ -117,12 +119,29 @@ async fn commit(base: &Base, line: &mut Line, group: &[Job]) -> Result<Vec<bool>
     }
     let revoked: Vec<bool> = group.iter().map(|job| job.revoked(base)).collect();
     let kept = || group.iter().zip(&revoked).filter(|(_, revoked)| !**revoked).map(|(job, _)| job);
-    let records: Vec<&Record> = kept().flat_map(Job::records).collect();
-    audit::insert_after(record, &mut transaction, &records).await?;
+    let records = fresh(&mut transaction, kept()).await?;
+    transaction.after(u64::try_from(record).unwrap_or_default());
+    audit::insert(&mut transaction, &records).await?;
     let leases: Vec<&Row> = kept().filter_map(Job::lease).collect();
     insert(&mut transaction, &leases).await?;
     transaction.commit().await?;
     Ok(revoked)
+}
+
+/// The records of these jobs that are not there yet.
+async fn fresh<'a>(
+    connection: &mut AnyConnection,
+    jobs: impl Iterator<Item = &'a Job> + Clone,
+) -> Result<Vec<&'a Record>, sqlx::Error> {
+    let delivered = jobs.clone().filter(|job| matches!(job, Job::Delivery { .. })).flat_map(Job::records);
+    let ids: Vec<String> = delivered.map(audit::id).collect();
+    let mut known = audit::known(connection, &ids).await?;
+    let mut fresh = Vec::new();
+    for job in jobs {
+        let twice = matches!(job, Job::Delivery { .. });
+        fresh.extend(job.records().iter().filter(|record| !twice || known.insert(audit::id(record))));
+    }
+    Ok(fresh)
 }
 
 /// The numbers of the last record and of the last revocation.
@@ -141,7 +160,7 @@ async fn insert(connection: &mut AnyConnection, leases: &[&Row]) -> Result<(), s
 impl Job {
     fn records(&self) -> &[Record] {
         match self {
-            Self::Records { records, .. } => records,
+            Self::Records { records, .. } | Self::Delivery { records, .. } => records,
             Self::Stop { .. } => &[],
             Self::Intent { intent, .. } => std::slice::from_ref(&intent.record),
         }
@@ -149,14 +168,14 @@ impl Job {
 
     fn lease(&self) -> Option<&Row> {
         match self {
-            Self::Records { .. } | Self::Stop { .. } => None,
+            Self::Records { .. } | Self::Delivery { .. } | Self::Stop { .. } => None,
             Self::Intent { intent, .. } => Some(&intent.lease),
         }
     }
 
     fn revoked(&self, base: &Base) -> bool {
         match self {
-            Self::Records { .. } | Self::Stop { .. } => false,
+            Self::Records { .. } | Self::Delivery { .. } | Self::Stop { .. } => false,
             Self::Intent { intent, .. } => {
                 base.revoked(|revoked| revoked.hit(&intent.verified, &intent.server, Some(&intent.tool)))
             }
@@ -166,14 +185,16 @@ impl Job {
     /// A caller that no longer waits needs no word.
     fn done(self, revoked: bool) {
         match self {
-            Self::Records { done, .. } | Self::Stop { done } => drop(done.send(Ok(()))),
+            Self::Records { done, .. } | Self::Delivery { done, .. } | Self::Stop { done } => drop(done.send(Ok(()))),
             Self::Intent { done, .. } => drop(done.send(if revoked { Err(NotIntended::Revoked) } else { Ok(()) })),
         }
     }
 
     fn failed(self, error: &NotKept) {
         match self {
-            Self::Records { done, .. } | Self::Stop { done } => drop(done.send(Err(error.clone()))),
+            Self::Records { done, .. } | Self::Delivery { done, .. } | Self::Stop { done } => {
+                drop(done.send(Err(error.clone())))
+            }
             Self::Intent { done, .. } => drop(done.send(Err(error.clone().into()))),
         }
     }

@@ -91,6 +91,9 @@ pub struct Record {
     /// How many records before this one were lost; only in a `gap`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<u64>,
+    /// Where chains of the log end; only in a `chain` and a `cut`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub heads: Vec<Head>,
 }
 
 /// What kind of event a record tells of.
@@ -116,6 +119,10 @@ pub enum Kind {
     Admin,
     /// Records were lost.
     Gap,
+    /// A broker begins its chain of the log, and says where the others end.
+    Chain,
+    /// Old records were removed, up to where it says.
+    Cut,
 }
 
 /// What was decided.
@@ -151,6 +158,20 @@ pub struct Admin {
     /// Why, in their words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+}
+
+/// Where a chain of the log ends, or ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Head {
+    /// Its name.
+    pub chain: String,
+    /// How many records it has.
+    pub length: u64,
+    /// The number of the last one in the whole log.
+    pub seq: u64,
+    /// The hash up to it, lower-case hex.
+    pub hash: String,
 }
 
 /// With which token.

@@ -1,0 +1,174 @@
+//! A transaction beside which nothing else is written that has an order, and this writer's chain.
+//!
+//! ```text
+//!        first record          commit begins        committed
+//! New ──────────────────▶ At ─────────────────▶ New ─────────▶ At
+//!  ▲   names all heads                           │
+//!  └──────────── failed, cut short: nobody knows ┘
+//! ```
+//!
+//! The head is kept in memory and moves when a commit has returned, so that what is on the disk is never trusted more than
+//! what was written. After a commit of which nobody knows whether it happened, the writer begins a new chain.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::time::Duration;
+
+use accredit_policy::Time;
+use accredit_policy::wire::audit::{Kind, Record};
+use sqlx::{Any, AnyConnection, Row as _, Transaction};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::{Base, audit};
+use crate::chain::{Hash, Head};
+use crate::clock;
+
+/// A chain that has rested for so long does not go on. Old records are kept for a day at least, so that no chain goes on of
+/// which nothing is left.
+const REST: Duration = Duration::from_secs(12 * 3600);
+
+/// Where this process writes on.
+#[derive(Debug, Default)]
+pub(super) enum Writer {
+    /// With a new chain.
+    #[default]
+    New,
+    /// After this record, which was written at that time and is on the disk.
+    At(Head, Time),
+    /// Nowhere any more.
+    Closed,
+}
+
+/// A transaction that is alone. It is undone when dropped.
+pub struct Order<'c> {
+    transaction: Transaction<'c, Any>,
+    writer: OwnedMutexGuard<Writer>,
+    last: Option<u64>,
+    next: Option<Head>,
+}
+
+impl<'c> Order<'c> {
+    /// After the lock of the database was taken: who waits for `writer` holds it as well.
+    pub(super) async fn new(transaction: Transaction<'c, Any>, writer: &Arc<Mutex<Writer>>) -> Self {
+        Self { transaction, writer: Arc::clone(writer).lock_owned().await, last: None, next: None }
+    }
+
+    /// Tells the number of the last record, for those who have read it already.
+    pub(super) fn after(&mut self, last: u64) {
+        self.last = Some(last);
+    }
+
+    /// Appends `records` in their order.
+    pub(super) async fn append(&mut self, records: &[&Record]) -> Result<(), sqlx::Error> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let (mut head, first) = match (&self.next, &*self.writer) {
+            (Some(head), _) => (head.clone(), None),
+            (None, Writer::At(head, time)) if clock::now().since(*time) < REST => (head.clone(), None),
+            (None, Writer::New | Writer::At(..)) => self.begin().await?,
+            (None, Writer::Closed) => return Err(sqlx::Error::Configuration("the store is closed".into())),
+        };
+        let last = match self.last {
+            Some(last) => last,
+            None => last(&mut self.transaction).await?,
+        };
+        // Where somebody has removed the end, the gap stays to be seen.
+        let last = last.max(head.seq);
+        audit::link(&mut self.transaction, &mut head, last, first.iter().chain(records.iter().copied())).await?;
+        (self.last, self.next) = (Some(head.seq), Some(head));
+        Ok(())
+    }
+
+    /// `Ok` means that it is on the disk.
+    pub async fn commit(mut self) -> Result<(), sqlx::Error> {
+        let Some(next) = self.next.take() else {
+            return self.transaction.commit().await;
+        };
+        // It stays so when the answer is lost, or nobody waits for it.
+        *self.writer = Writer::New;
+        self.transaction.commit().await?;
+        *self.writer = Writer::At(next, clock::now());
+        Ok(())
+    }
+
+    /// A new chain, and its first record: it names the heads of all others, so that one which is removed or cut short later
+    /// is missed. Those that have not moved since they were named are not named again.
+    async fn begin(&mut self) -> Result<(Head, Option<Record>), sqlx::Error> {
+        let random = |error: getrandom::Error| sqlx::Error::Protocol(error.to_string());
+        let head = Head::new(clock::id().map_err(random)?);
+        let heads = unnamed(&mut self.transaction).await?;
+        let record = Record {
+            id: clock::id().map_err(random)?,
+            time: clock::now().rfc3339(),
+            kind: Kind::Chain,
+            heads: heads.iter().map(Head::told).collect(),
+            ..Record::default()
+        };
+        let named = "UPDATE chains SET named = \
+                     COALESCE((SELECT MAX(position) FROM audit WHERE audit.chain = chains.id), named)";
+        sqlx::query(named).execute(&mut *self.transaction).await?;
+        let query = sqlx::query("INSERT INTO chains (id, named) VALUES ($1, 0)").bind(head.chain.clone());
+        query.execute(&mut *self.transaction).await?;
+        Ok((head, Some(record)))
+    }
+}
+
+impl Deref for Order<'_> {
+    type Target = AnyConnection;
+
+    fn deref(&self) -> &AnyConnection {
+        &self.transaction
+    }
+}
+
+impl DerefMut for Order<'_> {
+    fn deref_mut(&mut self) -> &mut AnyConnection {
+        &mut self.transaction
+    }
+}
+
+impl Base {
+    /// Where this process's chain ends on the disk.
+    pub async fn head(&self) -> Option<Head> {
+        match &*self.writer.lock().await {
+            Writer::At(head, _) => Some(head.clone()),
+            Writer::New | Writer::Closed => None,
+        }
+    }
+
+    /// Lets no more records be written. Out: where the chain ends.
+    pub(super) async fn end(&self) -> Option<Head> {
+        match std::mem::replace(&mut *self.writer.lock().await, Writer::Closed) {
+            Writer::At(head, _) => Some(head),
+            Writer::New | Writer::Closed => None,
+        }
+    }
+}
+
+/// The number of the last record.
+async fn last(connection: &mut AnyConnection) -> Result<u64, sqlx::Error> {
+    let query = sqlx::query_scalar("SELECT COALESCE(MAX(seq), 0) FROM audit");
+    query.fetch_one(connection).await.map(unsigned)
+}
+
+/// The heads that no chain has named when it began.
+async fn unnamed(connection: &mut AnyConnection) -> Result<Vec<Head>, sqlx::Error> {
+    let query = "SELECT audit.chain, audit.position, audit.seq, audit.hash FROM chains JOIN audit ON \
+                 audit.chain = chains.id AND \
+                 audit.position = (SELECT MAX(position) FROM audit WHERE audit.chain = chains.id) \
+                 WHERE audit.position > chains.named ORDER BY audit.seq";
+    sqlx::query(query).fetch_all(connection).await?.iter().map(read).collect()
+}
+
+/// A row that has the columns of a head.
+pub fn read(row: &sqlx::any::AnyRow) -> Result<Head, sqlx::Error> {
+    let bytes: Vec<u8> = row.try_get("hash")?;
+    let hash = Hash::of(&bytes).ok_or_else(|| sqlx::Error::Decode("a hash that is none".into()))?;
+    let number = |name| row.try_get(name).map(unsigned);
+    Ok(Head { chain: row.try_get("chain")?, length: number("position")?, seq: number("seq")?, hash })
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
+}
