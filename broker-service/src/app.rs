@@ -11,6 +11,7 @@ use axum::{Router, middleware};
 
 use crate::agents::known::Known;
 use crate::agents::life::Uses;
+use crate::checkpoint::sign::Notary;
 use crate::config::Clients;
 use crate::credential::Definition;
 use crate::foreign::Circle;
@@ -24,7 +25,7 @@ use crate::seal::vault::Vault;
 use crate::secrets::Secrets;
 use crate::sessions::{self, Rotation};
 use crate::store::Store;
-use crate::{agents, audit, keys, lease, metadata, operator, revocations, secrets, token};
+use crate::{agents, audit, checkpoint, keys, lease, metadata, operator, revocations, secrets, token};
 
 /// What every handler may use.
 #[derive(Clone)]
@@ -74,6 +75,8 @@ pub struct Inner {
     pub decoys: KeySet,
     /// Whether the process stops.
     pub stop: Stop,
+    /// Signs checkpoints of the audit.
+    pub notary: Notary,
 }
 
 impl std::ops::Deref for App {
@@ -120,6 +123,7 @@ impl App {
             .route("/introspect", post(token::introspect::answer).layer(intake(64 * 1024)))
             .route("/revoke", post(token::revoke::answer).layer(intake(64 * 1024)))
             .route("/v1/audit/events", post(audit::deliver).layer(intake(1024 * 1024)).get(audit::query))
+            .route("/v1/audit/key", get(checkpoint::key::answer))
             .route(PATH, get(sessions::answer))
             .route("/v1/agents", get(agents::api::list).post(agents::api::register).layer(intake(64 * 1024)))
             .route("/v1/agents/{id}", get(agents::api::one).put(agents::api::change).layer(intake(64 * 1024)))
@@ -141,6 +145,7 @@ impl App {
             // Routes that may take longer come below this line.
             .route_layer(middleware::from_fn_with_state(answer, limit))
             .route("/v1/revocations", get(revocations::feed::answer))
+            .route("/v1/audit/export", get(audit::export::answer))
             .fallback(nowhere)
             .method_not_allowed_fallback(wrong_method)
             .layer(middleware::from_fn(survive))

@@ -1,6 +1,8 @@
 //! Audit records: the proxies deliver them, the operators read them.
 
 pub mod columns;
+pub mod export;
+pub mod line;
 
 use accredit_policy::wire::audit::{BATCH, Batch, Kind, Record};
 use axum::Json;

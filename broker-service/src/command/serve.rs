@@ -12,6 +12,8 @@ use crate::agents::known::Known;
 use crate::agents::life::{self, Uses};
 use crate::agents::registry;
 use crate::app::{App, Inner};
+use crate::checkpoint::sign::Notary;
+use crate::checkpoint::{deliver, key, sign};
 use crate::config::{self, Config, Listen};
 use crate::issuer::Issuer;
 use crate::keys::rotate::import;
@@ -42,6 +44,7 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
         secrets,
         rotation,
         signing_keys,
+        audit,
         enterprises,
         max_depth,
     } = config::broker(path)?;
@@ -56,6 +59,7 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
     let store = Store::open(database).await.map_err(|error| format!("{place}: {error}"))?;
     let vault = Vault::unlock(&store, secrets, &data).await?;
     let secrets = Secrets::new(store.clone(), vault.clone());
+    let notary = Notary::new(key::open(&store, &vault, issuer.url()).await?, audit.outside);
     let (uses, replica) = (Uses::default(), clock::id()?);
     let (Listen { address, tls, limits, rates, clients }, stop) = (listen, Stop::default());
     let app = App::new(Inner {
@@ -80,6 +84,7 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
         decoys: decoys().map_err(|bad| format!("the set of decoys {bad}"))?,
         clients,
         stop: stop.clone(),
+        notary,
     });
     import(&app, &data).await?;
     let _signer = keys::follow::start(&app).await.map_err(|error| error.internal)?;
@@ -87,13 +92,17 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
     let _reaper = reap::follow(&app).await?;
     let _keeper = life::follow(&app);
     let _follower = foreign::follow(&app);
+    let _notary = sign::follow(&app);
+    deliver::follow(&app)?;
     let secured = tls.is_some();
     let listener =
         Listener::bind(address, tls, limits).await.map_err(|error| format!("`listen`: {address}: {error}"))?;
     tracing::info!(listen = %address, tls = secured, policy = app.policy.digest(), "ready");
-    let store = app.store.clone();
-    match listener.serve(app.router(), stop, Signals::new()?).await {
-        Over::Finished | Over::Late => drop(store.close().await),
+    match listener.serve(app.clone().router(), stop, Signals::new()?).await {
+        Over::Finished | Over::Late => {
+            sign::last(&app, app.store.close().await).await;
+            deliver::last(&app).await;
+        }
         Over::ToldAgain => {}
     }
     Ok(())

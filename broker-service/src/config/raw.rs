@@ -49,6 +49,28 @@ object! {
         pub delegation: Delegation,
         /// When the keys take turns that sign tokens.
         pub signing_keys: SigningKeys,
+        /// How long records are kept, and where checkpoints of them go.
+        pub audit: Audit,
+    }
+}
+
+object! {
+    /// The audit.
+    pub struct Audit {
+        /// How long records are kept, such as `400d`; for ever unless given.
+        pub keep: Span,
+        /// Where signed checkpoints go beside the database: whoever can write that cannot take back what was said there.
+        pub checkpoints: Checkpoints,
+    }
+}
+
+object! {
+    /// Where checkpoints go: `file`, `url`, or both.
+    pub struct Checkpoints {
+        /// A file they are appended to, one a line.
+        pub file: String,
+        /// Where they are posted to, each as a signed note.
+        pub url: String,
     }
 }
 

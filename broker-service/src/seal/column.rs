@@ -35,11 +35,14 @@ pub const SESSION_KEY: Column = Column { table: "session_keys", column: "sealed"
 /// The keys that sign tokens, by identifier.
 pub const SIGNING_KEY: Column = Column { table: "signing_keys", column: "sealed", row: &[Part::Text("id")] };
 
+/// The keys that sign checkpoints of the audit, by identifier.
+pub const CHECKPOINT_KEY: Column = Column { table: "checkpoint_keys", column: "sealed", row: &[Part::Text("id")] };
+
 /// What ends credentials at their targets, by lease.
 pub const HANDLE: Column = Column { table: "leases", column: "handle", row: &[Part::Text("id")] };
 
 /// All of them.
-pub const ALL: &[Column] = &[SECRET, SESSION_KEY, SIGNING_KEY, HANDLE];
+pub const ALL: &[Column] = &[SECRET, SESSION_KEY, SIGNING_KEY, CHECKPOINT_KEY, HANDLE];
 
 /// What became of the values that older keys had sealed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
