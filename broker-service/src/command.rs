@@ -1,6 +1,7 @@
 //! The command line.
 
 mod agents;
+mod audit;
 mod explain;
 mod keys;
 mod leases;
@@ -42,6 +43,9 @@ enum Verb {
     /// Register, list, suspend and retire agents.
     #[command(subcommand)]
     Agents(agents::Agents),
+    /// Verify the audit, and print the key that signs its checkpoints.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// List and take back credentials that were minted.
     #[command(subcommand)]
     Leases(leases::Leases),
@@ -99,6 +103,7 @@ impl Command {
             Verb::Policy(Policy::Explain(explain)) => explain.run(),
             Verb::Policy(Policy::Schema) => policy::schema(),
             Verb::Agents(agents) => agents.run().await,
+            Verb::Audit(audit) => audit.run().await,
             Verb::Leases(leases) => leases.run().await,
             Verb::Revoke(revoke) => revoke.run().await,
             Verb::Secrets(secrets) => secrets.run().await,

@@ -32,6 +32,7 @@ mod sessions;
 mod signer;
 mod store;
 mod token;
+mod verify;
 
 use std::process::ExitCode;
 

@@ -1,0 +1,210 @@
+//! Where `verify` reads: a database in one snapshot, or the lines of an export. What is read is believed in nothing.
+
+use std::error::Error;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _};
+use std::path::Path;
+
+use accredit_policy::Secret;
+use accredit_policy::wire::audit::{Kind, Record};
+use futures_util::StreamExt as _;
+use sqlx::any::{AnyRow, install_default_drivers};
+use sqlx::{AnyConnection, Connection as _, Executor as _, Row as _};
+
+use crate::audit::columns::{Columns, NAMES};
+use crate::audit::line::{self, Line};
+use crate::chain::Hash;
+use crate::note::Key;
+use crate::store::Statement;
+use crate::verify::{Claims, Entry, Origin, Verifier};
+
+/// The longest line that is read: a record is far shorter.
+const LINE: u64 = 16 * 1024 * 1024;
+
+/// Where the records lie.
+pub enum Source {
+    /// In a database.
+    Database(Box<AnyConnection>),
+    /// In a file of lines.
+    Export(BufReader<File>),
+}
+
+type Failure = Box<dyn Error>;
+
+impl Source {
+    /// A SQLite file.
+    pub async fn sqlite(file: &Path) -> Result<Self, Failure> {
+        // SQLite would make one.
+        File::open(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        let url = format!("sqlite://{}?mode=ro", crate::store::encode(file));
+        Self::database(&url, "BEGIN").await.map_err(|error| format!("{}: {error}", file.display()).into())
+    }
+
+    /// The PostgreSQL whose URL stands in that file.
+    pub async fn postgres(file: &Path) -> Result<Self, Failure> {
+        let url = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        let url = Secret::new(url.trim());
+        if !["postgres://", "postgresql://"].iter().any(|scheme| url.reveal().starts_with(scheme)) {
+            return Err(format!("{}: accepted is a URL that begins with `postgres://`", file.display()).into());
+        }
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        Self::database(url.reveal(), begin).await.map_err(|error| format!("{}: {error}", file.display()).into())
+    }
+
+    /// The lines of that file.
+    pub fn export(file: &Path) -> Result<Self, Failure> {
+        Ok(Self::Export(lines(file)?))
+    }
+
+    async fn database(url: &str, begin: &'static str) -> Result<Self, sqlx::Error> {
+        install_default_drivers();
+        let mut connection = AnyConnection::connect(url).await?;
+        connection.execute(begin).await?;
+        Ok(Self::Database(Box::new(connection)))
+    }
+
+    /// The key that lies beside the records.
+    pub async fn key(&mut self) -> Result<Option<Key>, Failure> {
+        let text = match self {
+            Self::Database(connection) => {
+                let query = sqlx::query_scalar("SELECT vkey FROM checkpoint_keys ORDER BY created, id LIMIT 1");
+                query.fetch_optional(&mut **connection).await?
+            }
+            Self::Export(reader) => {
+                let mut key = None;
+                each(reader, |line| {
+                    if let Some(Line::Key(text)) = line {
+                        key = key.take().or(Some(text));
+                    }
+                })?;
+                key
+            }
+        };
+        Ok(text.and_then(|text: String| Key::parse(&text)))
+    }
+
+    /// The checkpoints that lie beside the records.
+    pub async fn claims(&mut self, claims: &mut Claims) -> Result<(), Failure> {
+        match self {
+            Self::Database(connection) => {
+                let mut notes = sqlx::query_scalar("SELECT note FROM checkpoints").fetch(&mut **connection);
+                while let Some(note) = notes.next().await {
+                    let note: String = note?;
+                    claims.add(&note, Origin::Inside);
+                }
+                Ok(())
+            }
+            Self::Export(reader) => each(reader, |line| {
+                if let Some(Line::Checkpoint(note)) = line {
+                    claims.add(&note, Origin::Inside);
+                }
+            }),
+        }
+    }
+
+    /// The last record that tells of a removal.
+    pub async fn cut(&mut self) -> Result<Option<Entry>, Failure> {
+        match self {
+            Self::Database(connection) => {
+                let mut statement = select();
+                statement.push(" WHERE kind = 'cut' ORDER BY seq DESC LIMIT 1");
+                let row = statement.build()?.fetch_optional(&mut **connection).await?;
+                Ok(row.and_then(|row| read(&row).ok()))
+            }
+            Self::Export(reader) => {
+                let mut cut = None;
+                each(reader, |line| match line.and_then(record) {
+                    Some(entry) if kind(&entry.record) == Some(Kind::Cut) => cut = Some(entry),
+                    _ => {}
+                })?;
+                Ok(cut)
+            }
+        }
+    }
+
+    /// All records, in the order of their numbers.
+    pub async fn entries(&mut self, verifier: &mut Verifier) -> Result<(), Failure> {
+        match self {
+            Self::Database(connection) => {
+                let mut statement = select();
+                statement.push(" ORDER BY seq");
+                let mut rows = statement.build()?.fetch(&mut **connection);
+                while let Some(row) = rows.next().await {
+                    let row = row?;
+                    match read(&row) {
+                        Ok(entry) => verifier.entry(&entry),
+                        Err(_) => verifier.unreadable(row.try_get("seq").ok().and_then(unsigned)),
+                    }
+                }
+                Ok(())
+            }
+            Self::Export(reader) => each(reader, |line| match line {
+                Some(Line::Key(_) | Line::Checkpoint(_)) => {}
+                other => match other.and_then(record) {
+                    Some(entry) => verifier.entry(&entry),
+                    None => verifier.unreadable(None),
+                },
+            }),
+        }
+    }
+}
+
+/// Checkpoints that were kept elsewhere. A line that is none counts as one that does not hold.
+pub fn outside(file: &Path, claims: &mut Claims) -> Result<(), Failure> {
+    each(&mut lines(file)?, |line| match line {
+        Some(Line::Checkpoint(note)) => claims.add(&note, Origin::Outside),
+        _ => claims.add("", Origin::Outside),
+    })
+}
+
+fn lines(file: &Path) -> Result<BufReader<File>, Failure> {
+    Ok(BufReader::new(File::open(file).map_err(|error| format!("{}: {error}", file.display()))?))
+}
+
+/// Every line from the beginning.
+fn each(reader: &mut BufReader<File>, mut take: impl FnMut(Option<Line>)) -> Result<(), Failure> {
+    reader.rewind()?;
+    loop {
+        let mut bytes = Vec::new();
+        if reader.by_ref().take(LINE).read_until(b'\n', &mut bytes)? == 0 {
+            return Ok(());
+        }
+        take(str::from_utf8(&bytes).ok().and_then(|text| line::read(text.trim_end_matches('\n'))));
+    }
+}
+
+fn record(line: Line) -> Option<Entry> {
+    let Line::Entry(line::Entry { seq, chain, position, hash, record }) = line else {
+        return None;
+    };
+    Some(Entry { seq, chain, position, hash: Hash::parse(&hash)?, record: record.get().to_owned(), columns: None })
+}
+
+fn kind(record: &str) -> Option<Kind> {
+    serde_json::from_str::<Record>(record).ok().map(|record| record.kind)
+}
+
+fn select() -> Statement {
+    let mut statement = Statement::new("SELECT seq, chain, position, hash, record");
+    for name in NAMES {
+        statement.push(", ").push(name);
+    }
+    statement.push(" FROM audit");
+    statement
+}
+
+fn read(row: &AnyRow) -> Result<Entry, sqlx::Error> {
+    let number = |name| unsigned(row.try_get(name)?).ok_or_else(|| sqlx::Error::Decode("a number below zero".into()));
+    let bytes: Vec<u8> = row.try_get("hash")?;
+    let hash = Hash::of(&bytes).ok_or_else(|| sqlx::Error::Decode("a hash that is none".into()))?;
+    let mut columns = Columns::default();
+    for (column, name) in columns.iter_mut().zip(NAMES) {
+        *column = row.try_get(name)?;
+    }
+    let (chain, record) = (row.try_get("chain")?, row.try_get("record")?);
+    Ok(Entry { seq: number("seq")?, chain, position: number("position")?, hash, record, columns: Some(columns) })
+}
+
+fn unsigned(number: i64) -> Option<u64> {
+    u64::try_from(number).ok()
+}
