@@ -26,6 +26,7 @@ mod operator;
 mod outbound;
 mod proxies;
 mod revocations;
+mod retention;
 mod seal;
 mod secrets;
 mod sessions;

@@ -25,7 +25,7 @@ use crate::seal::vault::Vault;
 use crate::secrets::Secrets;
 use crate::store::Store;
 use crate::token::client::decoys;
-use crate::{clock, foreign, keys};
+use crate::{clock, foreign, keys, retention};
 
 /// Serves until the process is told to stop, and finishes what it has begun.
 pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
@@ -94,6 +94,7 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
     let _follower = foreign::follow(&app);
     let _notary = sign::follow(&app);
     deliver::follow(&app)?;
+    let _cutter = audit.keep.map(|keep| retention::follow(&app, keep));
     let secured = tls.is_some();
     let listener =
         Listener::bind(address, tls, limits).await.map_err(|error| format!("`listen`: {address}: {error}"))?;
