@@ -3,6 +3,7 @@
 pub mod columns;
 pub mod export;
 pub mod line;
+pub mod source;
 
 use accredit_policy::wire::audit::{BATCH, Batch, Kind, Record};
 use axum::Json;

@@ -12,26 +12,29 @@ use tokio::time::sleep;
 
 use crate::app::App;
 use crate::chain::Head;
+use crate::checkpoint::Checkpoint;
+use crate::checkpoint::sign::Notary;
 use crate::clock;
 use crate::error::ApiError;
-use crate::store::{self, Order, insert};
+use crate::note::Key;
+use crate::store::{self, Base, Order, insert};
 
 /// How often it is looked for what is too old.
 const PAUSE: Duration = Duration::from_secs(3600);
 
 /// How many records one transaction removes: others wait no longer than for those.
-const BATCH: i64 = 4096;
+const BATCH: u64 = 4096;
 
 /// Removes what is older than `keep`, for as long as the process runs.
 pub fn follow(app: &App, keep: Duration) -> JoinHandle<()> {
     let app = app.clone();
     tokio::spawn(async move {
         loop {
-            while round(&app, keep).await.unwrap_or_else(|error| {
-                tracing::error!("old audit records were not removed: {}", error.internal);
-                Step::Done
-            }) == Step::More
-            {}
+            match round(&app.store, &app.notary, keep).await {
+                Ok(Step::More) => continue,
+                Ok(Step::Done) => {}
+                Err(error) => tracing::error!("old audit records were not removed: {}", error.internal),
+            }
             sleep(PAUSE).await;
         }
     })
@@ -44,26 +47,24 @@ enum Step {
     Done,
 }
 
-async fn round(app: &App, keep: Duration) -> Result<Step, ApiError> {
-    let mut order = app.store.begin().await?;
+async fn round(base: &Base, notary: &Notary, keep: Duration) -> Result<Step, ApiError> {
+    let mut order = base.begin().await?;
     let limit = limit(&mut order, keep).await?;
-    let Some((first, last)) = range(&mut order, limit).await? else {
+    let Some((first, last)) = range(&mut order, notary.key(), limit).await? else {
         return Ok(Step::Done);
     };
-    let heads = heads(&mut order, last).await?;
     let record = Record {
         id: clock::id()?,
         time: clock::now().rfc3339(),
         kind: Kind::Cut,
-        heads: heads.iter().map(Head::told).collect(),
-        policy: Some(app.policy.digest().to_owned()),
+        heads: heads(&mut order, last).await?.iter().map(Head::told).collect(),
         ..Record::default()
     };
     remove(&mut order, last).await?;
     insert(&mut order, &[&record]).await?;
     order.commit().await?;
     // Until it is signed, it could be anybody's.
-    app.notary.ask();
+    notary.ask();
     tracing::info!(first, last, "old audit records were removed");
     Ok(Step::More)
 }
@@ -77,15 +78,26 @@ async fn limit(connection: &mut AnyConnection, keep: Duration) -> Result<Time, s
     Ok(used.map_or(old, |used| old.min(clock::unsigned(used))))
 }
 
-/// The first and the last number to remove now. What a checkpoint covers was there at its time; what a record says of its
-/// own time is its sender's word.
-async fn range(connection: &mut AnyConnection, limit: Time) -> Result<Option<(i64, i64)>, sqlx::Error> {
-    let query = "SELECT (SELECT MIN(seq) FROM audit) AS first, \
-                 (SELECT MAX(seq) FROM checkpoints WHERE time < $1) AS signed";
-    let row = sqlx::query(query).bind(clock::signed(limit)).fetch_one(connection).await?;
-    let (first, signed): (Option<i64>, Option<i64>) = (row.try_get("first")?, row.try_get("signed")?);
-    let range = first.zip(signed).filter(|(first, signed)| first <= signed);
-    Ok(range.map(|(first, signed)| (first, signed.min(first.saturating_add(BATCH).saturating_sub(1)))))
+/// The first and the last number to remove now. What a checkpoint covers was there at its time: that was signed, while a
+/// column can be changed, and a record has its time from its sender.
+async fn range(connection: &mut AnyConnection, key: &Key, limit: Time) -> Result<Option<(i64, i64)>, ApiError> {
+    let query = "SELECT note, (SELECT MIN(seq) FROM audit) AS first FROM checkpoints WHERE time < $1 \
+                 ORDER BY seq DESC LIMIT 1";
+    let query = sqlx::query(query).bind(clock::signed(limit));
+    let Some(row) = query.fetch_optional(connection).await? else {
+        return Ok(None);
+    };
+    let (note, first): (String, Option<i64>) = (row.try_get("note")?, row.try_get("first")?);
+    let broken = |why| ApiError::unavailable(format!("a checkpoint: {why}"));
+    let Checkpoint { head, time } = Checkpoint::open(&note, key).map_err(|error| broken(error.to_string()))?;
+    if time >= limit {
+        return Err(broken("its time is not the one that was signed".into()));
+    }
+    let range = first.and_then(|first| {
+        let most = u64::try_from(first).ok()?.saturating_add(BATCH).saturating_sub(1);
+        Some((first, i64::try_from(head.seq.min(most)).ok()?))
+    });
+    Ok(range.filter(|(first, last)| first <= last))
 }
 
 /// Where each chain ends among what is removed. One of which an earlier removal has taken all but what is left, is told again:
@@ -127,3 +139,6 @@ async fn remove(connection: &mut AnyConnection, last: i64) -> Result<(), sqlx::E
     let gone = "DELETE FROM chains WHERE NOT EXISTS (SELECT 1 FROM audit WHERE audit.chain = chains.id)";
     sqlx::query(gone).execute(connection).await.map(|_| ())
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::app::App;
 use crate::audit::line;
+use crate::checkpoint::sign::Outside;
 use crate::outbound::{Outbound, send};
 
 /// How many are brought at once.
@@ -41,12 +42,10 @@ struct Note {
 
 /// Brings what there is to the places there are, for as long as the process runs.
 pub fn follow(app: &App) -> Result<(), reqwest::Error> {
-    let outside = app.notary.outside.clone();
-    let outbound = Outbound::new(None)?;
-    if outside.file.is_none() && outside.url.is_none() {
+    if app.notary.outside == Outside::default() {
         return Ok(());
     }
-    let app = app.clone();
+    let (app, outbound) = (app.clone(), Outbound::new(None)?);
     tokio::spawn(async move {
         let mut pause = Duration::from_secs(1);
         loop {
@@ -67,6 +66,9 @@ pub fn follow(app: &App) -> Result<(), reqwest::Error> {
 
 /// The same once, for what is signed at the end.
 pub async fn last(app: &App) {
+    if app.notary.outside == Outside::default() {
+        return;
+    }
     let Ok(outbound) = Outbound::new(None) else { return };
     if !matches!(timeout(PATIENCE, round(app, &outbound)).await, Ok(Ok(()))) {
         tracing::warn!("the last checkpoint of the audit will be brought outside after the next start");

@@ -18,7 +18,7 @@ use crate::store::Base;
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// Where checkpoints go beside the database.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outside {
     /// A file they are appended to.
     pub file: Option<PathBuf>,

@@ -1,6 +1,5 @@
 //! `accredit audit …`
 
-mod source;
 mod verify;
 
 use std::error::Error;

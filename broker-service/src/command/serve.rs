@@ -59,6 +59,7 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
     let store = Store::open(database).await.map_err(|error| format!("{place}: {error}"))?;
     let vault = Vault::unlock(&store, secrets, &data).await?;
     let secrets = Secrets::new(store.clone(), vault.clone());
+    store.enter().await?;
     let notary = Notary::new(key::open(&store, &vault, issuer.url()).await?, audit.outside);
     let (uses, replica) = (Uses::default(), clock::id()?);
     let (Listen { address, tls, limits, rates, clients }, stop) = (listen, Stop::default());

@@ -60,9 +60,14 @@ impl<'c> Order<'c> {
 
     /// Appends `records` in their order.
     pub(super) async fn append(&mut self, records: &[&Record]) -> Result<(), sqlx::Error> {
-        if records.is_empty() {
-            return Ok(());
+        match records.is_empty() {
+            true => Ok(()),
+            false => self.extend(records).await,
         }
+    }
+
+    /// The same, which begins a chain where there is none although there is nothing to append.
+    async fn extend(&mut self, records: &[&Record]) -> Result<(), sqlx::Error> {
         let (mut head, first) = match (&self.next, &*self.writer) {
             (Some(head), _) => (head.clone(), None),
             (None, Writer::At(head, time)) if clock::now().since(*time) < REST => (head.clone(), None),
@@ -129,6 +134,13 @@ impl DerefMut for Order<'_> {
 }
 
 impl Base {
+    /// Begins the chain of this process. Its first record vouches for what a process before it has left unsigned.
+    pub async fn enter(&self) -> Result<(), sqlx::Error> {
+        let mut order = self.begin().await?;
+        order.extend(&[]).await?;
+        order.commit().await
+    }
+
     /// Where this process's chain ends on the disk.
     pub async fn head(&self) -> Option<Head> {
         match &*self.writer.lock().await {
@@ -172,3 +184,6 @@ pub fn read(row: &sqlx::any::AnyRow) -> Result<Head, sqlx::Error> {
 fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::super::Output;
-use super::source::{self, Source};
+use crate::audit::source::{self, Source};
 use crate::clock;
 use crate::note::Key;
 use crate::verify::{Claims, Finding, Open, Spot, Verdict, Verifier};

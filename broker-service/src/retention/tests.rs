@@ -1,0 +1,122 @@
+use harness::stack::fresh;
+use zeroize::Zeroizing;
+
+use super::*;
+use crate::audit::source::Source;
+use crate::checkpoint::sign::Outside;
+use crate::note::Signer;
+use crate::store::{Database, Store};
+use crate::verify::{Claims, Verdict, Verifier};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+fn notary() -> Notary {
+    Notary::new(signer(), Outside::default())
+}
+
+fn signer() -> Signer {
+    Signer::new("broker/audit", &Zeroizing::new(vec![7; 32])).unwrap()
+}
+
+async fn open(name: &str) -> Store {
+    Store::open(Database::Sqlite(fresh(&format!("retention-{name}")))).await.unwrap()
+}
+
+async fn write(store: &Store, count: usize) {
+    let record = || Record { id: clock::id().unwrap(), time: clock::now().rfc3339(), ..Record::default() };
+    store.append((0..count).map(|_| record()).collect()).await.unwrap();
+}
+
+/// Signs as if it were so many days ago.
+async fn sign(store: &Store, days: u32) {
+    let Some(head) = store.head().await else { panic!("nothing is written") };
+    let ago = u64::try_from(DAY.saturating_mul(days).as_millis()).unwrap();
+    let time = Time::from_millis(clock::now().millis().saturating_sub(ago));
+    let (length, seq) = (i64::try_from(head.length).unwrap(), i64::try_from(head.seq).unwrap());
+    let (chain, note) = (head.chain.clone(), Checkpoint { head, time }.sign(&signer()));
+    let query =
+        "INSERT INTO checkpoints (chain, position, seq, time, note, filed, posted) VALUES ($1, $2, $3, $4, $5, 0, 0)";
+    let query = sqlx::query(query).bind(chain).bind(length).bind(seq).bind(clock::signed(time)).bind(note);
+    query.execute(store.pool()).await.unwrap();
+}
+
+async fn verdict(store: &Store) -> Verdict {
+    let Database::Sqlite(folder) = store.database() else { panic!("no file") };
+    let mut source = Source::sqlite(&folder.join("accredit.db")).await.unwrap();
+    let mut claims = Claims::new(Some(signer().key().clone()));
+    source.claims(&mut claims).await.unwrap();
+    let mut verifier = Verifier::new(claims, source.cut().await.unwrap());
+    source.entries(&mut verifier).await.unwrap();
+    verifier.finish(clock::now())
+}
+
+#[tokio::test]
+async fn what_was_signed_long_ago_goes_and_the_rest_verifies() {
+    let one = open("old").await;
+    write(&one, 3).await;
+    sign(&one, 3).await;
+    let two = Store::open(one.database().clone()).await.unwrap();
+    write(&two, 2).await;
+    write(&one, 2).await;
+    sign(&two, 2).await;
+    write(&one, 1).await;
+    let notary = notary();
+    assert_eq!(round(&one, &notary, DAY).await.unwrap(), Step::More);
+    assert_eq!(verdict(&one).await.findings.first().map(|finding| finding.fault.name()), Some("unsigned_cut"));
+    sign(&one, 0).await;
+    let after = verdict(&one).await;
+    assert_eq!((after.count, after.through), (0, 7), "{after:?}");
+    assert_eq!(round(&one, &notary, DAY).await.unwrap(), Step::Done);
+    // What the first removal told goes with the second, and both chains go on.
+    write(&two, 1).await;
+    write(&one, 1).await;
+    assert_eq!(verdict(&one).await.count, 0);
+}
+
+#[tokio::test]
+async fn a_removal_takes_a_batch_at_a_time_and_tells_again_what_an_earlier_one_told() {
+    let one = open("batch").await;
+    write(&one, 10).await;
+    let two = Store::open(one.database().clone()).await.unwrap();
+    let most = usize::try_from(BATCH).unwrap();
+    write(&two, most).await;
+    sign(&two, 2).await;
+    // Of the first chain, nothing lies in the second batch, and something behind it.
+    write(&one, 1).await;
+    assert_eq!(round(&two, &notary(), DAY).await.unwrap(), Step::More);
+    assert_eq!(round(&two, &notary(), DAY).await.unwrap(), Step::More);
+    assert_eq!(round(&two, &notary(), DAY).await.unwrap(), Step::Done);
+    sign(&two, 0).await;
+    let after = verdict(&two).await;
+    assert_eq!((after.count, after.records), (0, 3), "{after:?}");
+}
+
+#[tokio::test]
+async fn nothing_goes_that_a_lease_still_needs() {
+    let store = open("lease").await;
+    write(&store, 3).await;
+    sign(&store, 2).await;
+    let lease = "INSERT INTO leases (id, credential, kind, proxy, issuer, agent, subject, token, server, tool, scope, \
+                 issued, expires, state, outlives, claimed, failures) \
+                 VALUES ('l', '', '', '', '', '', '', '', '', '', '', 1, 1, $1, 1, 0, 0)";
+    for state in ["open", "live"] {
+        sqlx::query("DELETE FROM leases").execute(store.pool()).await.unwrap();
+        sqlx::query(lease).bind(state).execute(store.pool()).await.unwrap();
+        assert_eq!(round(&store, &notary(), DAY).await.unwrap(), Step::Done, "{state}");
+    }
+    sqlx::query("UPDATE leases SET state = 'ended'").execute(store.pool()).await.unwrap();
+    assert_eq!(round(&store, &notary(), DAY).await.unwrap(), Step::More);
+}
+
+#[tokio::test]
+async fn a_time_that_was_not_signed_removes_nothing() {
+    let store = open("forged").await;
+    write(&store, 3).await;
+    sign(&store, 0).await;
+    sqlx::query("UPDATE checkpoints SET time = 1").execute(store.pool()).await.unwrap();
+    let refused = round(&store, &notary(), DAY).await.unwrap_err();
+    assert!(refused.internal.contains("its time is not the one that was signed"), "{}", refused.internal);
+    let stranger = Signer::new("broker/audit", &Zeroizing::new(vec![8; 32])).unwrap();
+    assert!(round(&store, &Notary::new(stranger, Outside::default()), DAY).await.is_err());
+    assert_eq!(verdict(&store).await.records, 4);
+}
