@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use sqlx::{AnyConnection, Connection as _, Row as _};
 use tokio::time::sleep;
 
+use super::integrity::verify;
 use super::roles::{ROLE, Roles, TOKEN, request, soon};
 use super::support::POSTGRES;
 
@@ -159,6 +160,8 @@ async fn check(roles: &Roles, told: &Told) {
     for id in &told.records {
         assert_eq!(ids.get(id), Some(&1), "{id} was taken");
     }
+    let verdict = verify(&roles.desk, &[]);
+    assert!(verdict.clean().said["chains"].as_array().is_some_and(|chains| chains.len() > 1), "{}", verdict.said);
     println!("{} minted, {} orphaned, {} records taken", told.leases.len(), ended.len(), told.records.len());
     assert!(told.leases.len() > 20 && told.records.len() > 60, "there was hardly any load");
 }

@@ -17,6 +17,7 @@ mod foreign;
 mod github;
 mod grants;
 mod id_jag;
+mod integrity;
 mod introspect;
 mod issue;
 mod keys;

@@ -12,6 +12,7 @@ mod feed;
 mod foreign;
 mod grants;
 mod id_jag;
+mod integrity;
 mod introspect;
 mod issue;
 mod keys;

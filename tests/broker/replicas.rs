@@ -11,6 +11,7 @@ use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
 use super::clients::{GRANT, Key, TYPE, assertion, enrol, said};
+use super::integrity::verify;
 use super::roles::{ROLE, Roles, TOKEN, request, soon};
 use super::support::{Answer, Desk};
 
@@ -167,6 +168,27 @@ async fn both_write_one_record_without_gaps() {
     let query = sqlx::query_as("SELECT count(*), max(seq) FROM audit");
     let (rows, last): (i64, i64) = query.fetch_one(&mut one.desk.broker.database().await).await.unwrap();
     assert_eq!(rows, last);
+}
+
+#[tokio::test]
+async fn the_chains_of_both_verify_together() {
+    let Some((mut one, mut two)) = pair("replicas-chains").await else { return };
+    let token = one.token().await;
+    for _ in 0..10 {
+        let [a, b, c, d] = [&one, &two, &two, &one].map(|roles| roles.exchange(&token, TOKEN));
+        let (a, b, c, d) = tokio::join!(a, b, c, d);
+        assert_eq!([a, b, c, d].map(|answer| answer.status), [200; 4]);
+    }
+    one.desk.broker.process.stop();
+    let verdict = verify(&two.desk, &[]);
+    assert_eq!(verdict.clean().said["chains"].as_array().unwrap().len(), 2);
+    two.desk.broker.process.stop();
+    assert_eq!(verify(&two.desk, &[]).clean().unsigned(), 0);
+    let mut database = two.desk.broker.database().await;
+    // Of one writer's records the last one, which is not the last of all.
+    let last = "DELETE FROM audit WHERE seq = (SELECT MIN(last) FROM (SELECT MAX(seq) AS last FROM audit GROUP BY chain) AS a)";
+    sqlx::Executor::execute(&mut database, last).await.unwrap();
+    verify(&two.desk, &[]).wanting();
 }
 
 #[tokio::test]

@@ -80,6 +80,7 @@ struct Failed;
 
 /// One place does not wait for the other.
 async fn round(app: &App, outbound: &Outbound) -> Result<(), Failed> {
+    let _turn = app.notary.turn.lock().await;
     let outside = &app.notary.outside;
     let file = async {
         match &outside.file {

@@ -36,12 +36,21 @@ pub struct Notary {
     pub outside: Outside,
     /// Tells those who bring them there.
     pub news: Notify,
+    /// Whose turn it is to bring them.
+    pub turn: Mutex<()>,
 }
 
 impl Notary {
     /// Signs with this key.
     pub fn new(signer: Signer, outside: Outside) -> Self {
-        Self { signer, last: Mutex::default(), due: Notify::new(), outside, news: Notify::new() }
+        Self {
+            signer,
+            last: Mutex::default(),
+            due: Notify::new(),
+            outside,
+            news: Notify::new(),
+            turn: Mutex::default(),
+        }
     }
 
     /// The public key.
