@@ -1,8 +1,10 @@
+use accredit_policy::Time;
 use accredit_policy::wire::audit::{Kind, Record};
 use futures_util::FutureExt as _;
 use harness::stack::fresh;
 use sqlx::Row as _;
 
+use super::Writer;
 use crate::audit::source::Source;
 use crate::clock;
 use crate::store::{Database, Store, insert};
@@ -87,6 +89,21 @@ async fn a_new_chain_names_the_ends_of_those_that_moved_and_of_no_other() {
     one.append(vec![record()]).await.unwrap();
     assert_eq!(again().await, [(4, 1), (5, 3)]);
     assert_eq!(verdict(&one).await.count, 0);
+}
+
+#[tokio::test]
+async fn a_chain_that_has_rested_for_long_does_not_go_on() {
+    let store = open("rest").await;
+    for hours in [11, 13] {
+        store.append(vec![record()]).await.unwrap();
+        let rested = Time::from_seconds(clock::now().seconds().saturating_sub(hours * 3600));
+        let head = store.head().await.unwrap();
+        *store.base.writer.lock().await = Writer::At(head, rested);
+    }
+    store.append(vec![record()]).await.unwrap();
+    let verdict = verdict(&store).await;
+    let lengths: Vec<_> = verdict.chains.iter().map(|(head, _)| head.length).collect();
+    assert_eq!((verdict.count, lengths), (0, vec![3, 2]), "{verdict:?}");
 }
 
 #[tokio::test]
