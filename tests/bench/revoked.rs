@@ -95,7 +95,7 @@ impl Fleet {
         for gateway in gateways {
             for _ in 0..PER_WORKER * self.workers {
                 let mut caller = Peer::connect(gateway).await.map_err(|error| error.to_string())?;
-                if call_once(&mut caller, &call).await? != 200 {
+                if !passes(&mut caller, &call).await? {
                     return Err("a call was refused before anything was revoked".into());
                 }
                 callers.spawn(until_refused(caller, call.clone()));
@@ -112,19 +112,21 @@ impl Fleet {
 }
 
 async fn until_refused(mut caller: Peer, call: Vec<u8>) -> Result<Instant, Failure> {
-    while call_once(&mut caller, &call).await? == 200 {
+    while passes(&mut caller, &call).await? {
         sleep(PAUSE).await;
     }
     Ok(Instant::now())
 }
 
-/// Out: the status.
-async fn call_once(caller: &mut Peer, call: &[u8]) -> Result<u16, Failure> {
-    caller.send(call).await.map_err(|error| format!("cannot send: {error}"))?;
-    let reply = caller.message().await.map_err(|error| format!("no answer: {error}"))?;
-    match status(reply) {
-        Some(status @ (200 | 401)) => Ok(status),
-        _ => Err(format!("found {}", String::from_utf8_lossy(body(reply)))),
+/// Whether the call was answered; `Ok(false)` when it was refused, or broken off under way.
+async fn passes(caller: &mut Peer, call: &[u8]) -> Result<bool, Failure> {
+    if caller.send(call).await.is_err() {
+        return Ok(false);
+    }
+    match caller.message().await.ok().map(|reply| (status(reply), body(reply))) {
+        Some((Some(200), _)) => Ok(true),
+        Some((Some(401), _)) | None => Ok(false),
+        Some((_, body)) => Err(format!("found {}", String::from_utf8_lossy(body))),
     }
 }
 
@@ -151,10 +153,10 @@ fn load(gateways: &[String], mint: &Mint) -> JoinSet<Result<(), Failure>> {
         let (gateway, call) = (gateway.clone(), call.clone());
         load.spawn(async move {
             let mut peer = Peer::connect(&gateway).await.map_err(|error| error.to_string())?;
-            loop {
-                call_once(&mut peer, &call).await?;
+            while passes(&mut peer, &call).await? {
                 sleep(CALLERS.1).await;
             }
+            Err("nobody has revoked this agent".into())
         });
     }
     load

@@ -28,7 +28,7 @@ pub struct Change {
 impl Base {
     /// Asks about what is revoked, as far as it is known here.
     pub fn revoked<T>(&self, ask: impl FnOnce(&Revocations) -> T) -> T {
-        ask(&self.revoked.read().unwrap_or_else(PoisonError::into_inner).standing())
+        ask(self.revoked.read().unwrap_or_else(PoisonError::into_inner).standing())
     }
 
     /// Follows the number of the last revocation.
