@@ -147,7 +147,8 @@ impl Verifier {
         }
         self.cover();
         if let Some(cut) = self.cut.take()
-            && self.chains.get(&cut.chain).is_none_or(|chain| chain.covered < cut.position)
+            // Who has only found it there may have found a forgery, and everything before it would be gone unseen.
+            && self.chains.get(&cut.chain).is_none_or(|chain| chain.signed < cut.position)
         {
             self.find(&cut, Fault::Unsigned);
         }
@@ -187,7 +188,7 @@ impl Verifier {
     fn judge(&mut self, entry: &Entry) {
         if let Some(hash) = self.claims.at(&entry.chain, entry.position) {
             match *hash == (entry.seq, entry.hash) {
-                true => self.covered(&entry.chain, entry.position),
+                true => self.signed(&entry.chain, entry.position),
                 false => self.find(entry, Fault::Rewritten),
             }
         }
@@ -250,6 +251,13 @@ impl Verifier {
             if self.chains.get(&chain).is_some_and(|chain| chain.covered > 0) {
                 heads.iter().for_each(|head| self.covered(&head.chain, head.length));
             }
+        }
+    }
+
+    fn signed(&mut self, chain: &str, position: u64) {
+        self.covered(chain, position);
+        if let Some(chain) = self.chains.get_mut(chain) {
+            chain.signed = chain.signed.max(position);
         }
     }
 

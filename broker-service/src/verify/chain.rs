@@ -10,7 +10,9 @@ pub(super) struct Chain {
     pub head: Head,
     /// Where it begins: what comes before was removed because of its age.
     pub base: u64,
-    /// Up to where somebody has signed for it.
+    /// Up to where its own writer has signed for it.
+    pub signed: u64,
+    /// Up to where somebody has: its writer, or one that named its end.
     pub covered: u64,
     /// The hash the last record should have had, where it has another.
     instead: Option<Hash>,
@@ -38,7 +40,7 @@ impl Default for Chain {
 impl Chain {
     /// One of which everything up to `head` is gone.
     pub fn after(head: Head) -> Self {
-        Self { base: head.length, head, covered: 0, instead: None }
+        Self { base: head.length, head, signed: 0, covered: 0, instead: None }
     }
 
     /// Takes its next record.

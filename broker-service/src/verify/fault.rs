@@ -74,7 +74,7 @@ pub enum Fault {
     },
     /// It cannot be read.
     Unreadable,
-    /// Nobody has signed for the removal of old records.
+    /// The removal of old records was not signed by who has written of it.
     Unsigned,
 }
 
@@ -126,7 +126,7 @@ impl fmt::Display for Fault {
                 write!(formatter, "there was this record, the chain has {has}: its end was removed")
             }
             Self::Unreadable => formatter.write_str("it cannot be read"),
-            Self::Unsigned => formatter.write_str("it says that old records were removed, and nobody has signed for it"),
+            Self::Unsigned => formatter.write_str("it says that old records were removed, and its writer has not signed for it"),
         }
     }
 }

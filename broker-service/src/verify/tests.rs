@@ -154,6 +154,11 @@ fn an_altered_record_is_named_whatever_was_altered() {
         log.entries[index].record = log.entries[index].record.replacen("r-", "s-", 1);
         let faults: Vec<_> = log.verdict().findings.into_iter().map(|finding| finding.fault).collect();
         assert_eq!(faults, [Fault::Altered], "one record, one finding: {index}");
+        let mut log = whole.clone();
+        log.entries[index].hash = Hash::default();
+        let faults: Vec<_> = log.verdict().findings.into_iter().map(|finding| finding.fault).collect();
+        assert_eq!(faults.first(), Some(&Fault::Altered));
+        assert!(!faults.iter().skip(1).any(|fault| *fault == Fault::Altered), "one record, one finding: {faults:?}");
     }
 }
 
@@ -312,6 +317,16 @@ fn old_records_are_gone_cleanly_only_if_a_signed_record_says_so() {
     log.sign("c");
     let verdict = log.verdict();
     assert_eq!((verdict.count, verdict.through), (0, 10), "and once more: {verdict:?}");
+}
+
+#[test]
+fn a_removal_that_was_forged_into_the_end_does_not_count_because_a_successor_found_it_there() {
+    let mut log = Log::whole();
+    log.begin("forged");
+    log.cut("forged", 14);
+    log.begin("d");
+    log.sign("d");
+    assert_eq!(log.first(), (Some(16), "unsigned_cut"));
 }
 
 #[test]
