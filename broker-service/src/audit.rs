@@ -40,12 +40,16 @@ pub async fn deliver(State(app): State<App>, caller: Caller, body: Bytes) -> Res
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Whether a proxy may say so: what it has decided, what came of it and what was lost. What the broker did only the broker
-/// tells.
+/// Whether a proxy may say so: what it has decided and is about to do, what came of it and what was lost. What the broker did
+/// only the broker tells, an intent to mint above all.
 fn theirs(record: &Record) -> bool {
-    matches!(record.kind, Kind::Decision | Kind::Outcome | Kind::Gap)
-        && record.admin.is_none()
-        && record.heads.is_empty()
+    let leased = record.credential.as_ref().is_some_and(|credential| credential.lease.is_some());
+    let kind = match record.kind {
+        Kind::Decision | Kind::Outcome | Kind::Gap => true,
+        Kind::Intent => !leased,
+        Kind::Admin | Kind::Chain | Kind::Cut | Kind::End | Kind::Issue | Kind::Mint | Kind::Revocation => false,
+    };
+    kind && record.admin.is_none() && record.heads.is_empty()
 }
 
 /// What an operator looks for; everything given has to match.

@@ -43,6 +43,7 @@ async fn what_the_broker_did_no_proxy_tells() {
     for kind in ["admin", "chain", "cut", "end", "intent", "issue", "mint", "revocation"] {
         let mut forged = record(kind);
         forged["kind"] = json!(kind);
+        forged["credential"] = json!({ "name": "crm-api", "lease": "lease-1" });
         let batch = json!({ "records": [record("a"), forged] }).to_string();
         assert_eq!(deliver(&desk, "gateway", batch).await.error(), (400, "invalid_request"), "{kind}");
     }
@@ -50,12 +51,16 @@ async fn what_the_broker_did_no_proxy_tells() {
     heads["heads"] = json!([{ "chain": "c", "length": 1, "seq": 1, "hash": "00" }]);
     let batch = json!({ "records": [heads] }).to_string();
     assert_eq!(deliver(&desk, "gateway", batch).await.error(), (400, "invalid_request"));
+    let mut intent = record("announced");
+    intent["kind"] = json!("intent");
+    let batch = json!({ "records": [intent] }).to_string();
+    assert_eq!(deliver(&desk, "gateway", batch).await.status, 204, "a call is announced without a lease");
     let mut long = record("long");
     long["request_id"] = json!("x".repeat(10_000));
     long["tool"] = json!("a\u{0}b");
     let batch = json!({ "records": [long.clone()] }).to_string();
     assert_eq!(deliver(&desk, "gateway", batch).await.status, 204);
-    assert_eq!(desk.records("agent=agent-9").await, [long], "a long name costs no one a record");
+    assert_eq!(desk.records("kind=outcome").await, [long], "a long name costs no one a record");
 }
 
 #[tokio::test]

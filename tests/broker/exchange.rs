@@ -97,7 +97,10 @@ async fn a_proxy_cannot_get_more_than_the_policy_gives() {
     }
     assert!(desk.records("kind=mint").await.is_empty());
     assert!(desk.records("kind=intent").await.is_empty());
-    assert_eq!(desk.records("kind=decision&decision=deny").await.len(), 9);
+    let denied = desk.records("kind=decision&decision=deny").await;
+    assert_eq!(denied.len(), 9);
+    let update = denied.iter().find(|record| record["tool"] == "crm_update").unwrap();
+    assert_eq!(update["remedy"], json!({ "rule": "tools.crm_update", "scopes": ["crm:write"] }));
 }
 
 #[tokio::test]

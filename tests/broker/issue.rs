@@ -64,7 +64,9 @@ async fn what_is_not_allowed_is_refused_and_recorded() {
         assert_eq!(answer.error(), expected, "{form:?}");
         assert_eq!(answer.header("cache-control"), "no-store");
     }
-    let reasons: Vec<_> = desk.records("decision=deny").await.iter().map(|record| record["reason"].clone()).collect();
+    let denied = desk.records("decision=deny").await;
+    assert_eq!((&denied[0]["remedy"], &denied[1]["remedy"]), (&json!({ "scopes": ["crm:admin"] }), &Value::Null));
+    let reasons: Vec<_> = denied.iter().map(|record| record["reason"].clone()).collect();
     let expected = ["invalid_scope", "invalid_scope", "invalid_target", "invalid_request", "unauthorized_client"];
     assert_eq!(reasons, expected);
 }

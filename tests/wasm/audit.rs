@@ -1,7 +1,7 @@
 //! Records: one for each request, on their way until the broker has them, and free of secrets.
 
 use crate::support::*;
-use harness::{Alg, Answer, Outcome, Proxy, Request, Stream};
+use harness::{Alg, Answer, Outcome, Proxy, Request, Response, Stream};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -70,7 +70,7 @@ fn a_record_says_who_did_what_for_whom_with_which_credential() {
         "arguments_sha256": sha256(r#"{"id":"42"}"#),
         "scopes": { "required": ["crm:read", "crm:write"], "held": ["crm:read", "crm:write"] },
         "credential": { "name": "crm-api", "lease": "lease-1", "expires": "2027-01-15T08:01:00.000Z" },
-        "upstream": { "status": 200, "duration_ms": 0, "bytes": 42 },
+        "upstream": { "status": 200, "duration_ms": 0, "bytes": 42, "tool_error": false },
         "request_id": "r-1",
         "trace_id": "0af7651916cd43dd8448eb211c80319c",
         "proxy": { "node": "proxy-1", "worker": null },
@@ -134,6 +134,59 @@ fn every_request_has_exactly_one_record_whatever_becomes_of_it() {
     let denied = &records[records.len() - 1];
     assert_eq!((&denied["tool"], &denied["agent"]["id"]), (&json!("crm_update"), &json!("agent-1")));
     assert_eq!(denied["scopes"], json!({ "required": ["crm:read", "crm:write"], "held": ["crm:read"] }));
+}
+
+#[test]
+fn a_tool_that_says_that_it_failed_is_recorded_so() {
+    let done = json!({ "jsonrpc": "2.0", "id": 1, "result": { "content": [] } });
+    let failed = json!({ "jsonrpc": "2.0", "id": 1, "result": { "content": [], "isError": true } });
+    let refused = json!({ "jsonrpc": "2.0", "id": 1, "error": { "code": -32602, "message": "no" } });
+    let record = |response: Response| {
+        let proxy = start();
+        proxy.upstream(move |_| response.clone());
+        let stream = proxy.run(legacy(&token(), &call("crm_lookup")));
+        (records(&proxy).pop().unwrap()["upstream"]["tool_error"].clone(), stream.reply().unwrap())
+    };
+    for (message, error) in [(done, false), (failed.clone(), true), (refused, true)] {
+        let whole = Response::json(200, &message);
+        assert_eq!(record(whole.clone().split_every(7)).0, error, "{message}");
+        assert_eq!(record(whole).0, error, "{message}");
+        let note = "event: message\ndata: {\"method\":\"notifications/progress\"}\n\n".to_owned();
+        let (told, reply) = record(Response::events([note.clone(), format!("data: {message}\n\n")]));
+        assert_eq!(told, error);
+        assert_eq!(reply.text(), format!("{note}data: {message}\n\n"), "what is looked into is not changed");
+    }
+    // What cannot be read is not guessed at.
+    let packed = Response::json(200, &failed).header("content-encoding", "gzip");
+    assert_eq!(record(packed).0, Value::Null);
+    let long = json!({ "jsonrpc": "2.0", "id": 1, "result": { "text": "x".repeat(100_000), "isError": true } });
+    assert_eq!(record(Response::json(200, &long)).0, Value::Null);
+}
+
+#[test]
+fn a_denial_says_which_rule_denied_and_what_would_have_helped() {
+    let mut policy = policy();
+    policy["servers"]["crm"]["delegation"] = json!({ "max_depth": 2, "actors": ["planner-*"] });
+    policy["servers"]["crm"]["tools"]["report_*"]["when"] = json!("args.id == '1'");
+    let proxy = started(builder(&policy));
+    let acting = |chain: Value| issuer().token().scope("crm:read").claim("act", chain).sign();
+    let deep = json!({ "sub": "planner-1", "act": { "sub": "planner-2", "act": { "sub": "planner-3" } } });
+    for (request, remedy) in [
+        (legacy(&reader(), &call("crm_update")), json!({ "rule": "tools.crm_update", "scopes": ["crm:write"] })),
+        (legacy(&reader(), &call("report_x")), json!({ "rule": "tools.report_*", "scopes": ["reports:read"] })),
+        (legacy(&token(), &call("report_x")), json!({ "rule": "tools.report_*" })),
+        (legacy(&token(), &call("crm_delete")), Value::Null),
+        (
+            legacy(&acting(json!({ "sub": "stranger" })), &call("crm_lookup")),
+            json!({ "rule": "delegation.actors", "actor": "stranger" }),
+        ),
+        (legacy(&acting(deep), &call("crm_lookup")), json!({ "rule": "delegation.max_depth" })),
+        (legacy("x.y.z", &call("crm_lookup")), Value::Null),
+    ] {
+        proxy.run(request).replied();
+        let record = records(&proxy).pop().unwrap();
+        assert_eq!(record["remedy"], remedy, "{record}");
+    }
 }
 
 #[test]
@@ -269,7 +322,7 @@ fn no_secret_and_no_argument_is_told_anywhere() {
         "/token" => minted(json!({ "authorization": "Bearer canary-minted" })),
         _ => granted(call),
     });
-    proxy.upstream(|_| harness::Response::json(401, &json!({ "canary-answer": 1 })));
+    proxy.upstream(|_| Response::json(401, &json!({ "canary-answer": 1 })));
     let marked = |request: Request| request.header("cookie", "canary-cookie").header(":path", "/crm/mcp?canary-query");
     proxy.run(marked(legacy(&token(), &body)));
     proxy.run(marked(legacy(&reader(), &body)));

@@ -14,6 +14,7 @@ mod config;
 mod early;
 mod host;
 mod http;
+mod intent;
 mod keys;
 mod listing;
 mod memory;

@@ -8,7 +8,7 @@ use accredit_policy::policy::Server;
 use accredit_policy::scope::Scopes;
 use accredit_policy::sender::Bound;
 use accredit_policy::token::{Verified, hex};
-use accredit_policy::wire::audit::{self, Decision, Kind, Record};
+use accredit_policy::wire::audit::{self, Decision, Kind, Record, Remedy};
 use accredit_policy::wire::exchange::{ACCESS_TOKEN, Answer, TOOL_CALL, ToolCall};
 use accredit_policy::{Policy, Reason, Secret};
 use serde_json::Value;
@@ -95,9 +95,10 @@ async fn judge(app: &App, form: &Form, call: ToolCall, record: &mut Record) -> R
     let bound = Bound::vouched(verified.clone());
     // Arguments and the request are known to the proxy only, which has judged what depends on them.
     let facts = Facts { token: &token, view: View::Told, tasks: &[] };
-    let permit = decide(server, &bound, &call.call(), &facts).map_err(|denial| Refused {
-        reason: denial.reason.name(),
-        error: ApiError::new(Code::AccessDenied, "the policy does not permit this call").because(denial.note),
+    let permit = decide(server, &bound, &call.call(), &facts).map_err(|denial| {
+        record.remedy = denial.remedy(&verified.claims().scopes);
+        let error = ApiError::new(Code::AccessDenied, "the policy does not permit this call").because(denial.note);
+        Refused { reason: denial.reason.name(), error }
     })?;
     if let Some(scopes) = &mut record.scopes {
         scopes.required = permit.scopes().iter().map(str::to_owned).collect();
@@ -106,7 +107,7 @@ async fn judge(app: &App, form: &Form, call: ToolCall, record: &mut Record) -> R
     let same = bounded
         && permit.credential() == Some(call.credential.as_str())
         && form.required("scope")? == permit.scopes().to_string();
-    known(app, &verified, permit.scopes()).await?;
+    known(app, &verified, permit.scopes(), record).await?;
     match same {
         true => Ok(Asked { call, token, verified, permit }),
         false => Err(Refused::new(Code::AccessDenied, "the proxy asks for more than the policy gives")),
@@ -135,7 +136,7 @@ fn tell(record: &mut Record, verified: &Verified) {
 
 /// An agent of our own has to be registered and active now, whatever its token says; and it gets nothing for a scope it
 /// may no longer ask for.
-async fn known(app: &App, verified: &Verified, needed: &Scopes) -> Result<(), Refused> {
+async fn known(app: &App, verified: &Verified, needed: &Scopes, record: &mut Record) -> Result<(), Refused> {
     if verified.issuer() != app.issuer.url() {
         return Ok(());
     }
@@ -144,10 +145,12 @@ async fn known(app: &App, verified: &Verified, needed: &Scopes) -> Result<(), Re
         return Err(Refused::new(Code::AccessDenied, "the agent is not registered or not active"));
     };
     app.uses.note(&agent.id);
-    match agent.profile.rights().cover(needed) {
-        true => Ok(()),
-        false => Err(Refused::new(Code::AccessDenied, "the agent may no longer ask for this scope")),
+    let missing = needed.without(&agent.profile.rights());
+    if missing.is_empty() {
+        return Ok(());
     }
+    record.remedy = Some(Remedy::of(&missing));
+    Err(Refused::new(Code::AccessDenied, "the agent may no longer ask for this scope"))
 }
 
 /// Writes the intent, waits for the disk, mints.

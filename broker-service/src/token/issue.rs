@@ -4,7 +4,7 @@
 
 use accredit_policy::scope::Scopes;
 use accredit_policy::token::{digest, hex};
-use accredit_policy::wire::audit::{self, Decision, Kind, Record};
+use accredit_policy::wire::audit::{self, Decision, Kind, Record, Remedy};
 use serde_json::{Value, json};
 
 use super::binding::bind;
@@ -28,6 +28,7 @@ pub async fn answer(app: &App, caller: &Caller, agent: &Agent, form: &Form) -> R
         id: clock::id()?,
         time: clock::now().rfc3339(),
         kind: Kind::Issue,
+        remedy: granted.as_ref().err().and_then(|error| remedy(error, form)),
         agent: Some(audit::Agent { issuer: app.issuer.url().to_owned(), id: agent.id.clone() }),
         subject: Some(agent.id.clone()),
         policy: Some(app.policy.digest().to_owned()),
@@ -68,6 +69,13 @@ fn grant(agent: &Agent, bond: Bond, form: &Form) -> Result<Grant, ApiError> {
         true => Err(ApiError::new(Code::InvalidScope, "none of the scopes is allowed for this client")),
         false => Ok(Grant { resource: resource.to_owned(), scopes, bond }),
     }
+}
+
+/// What the agent would have to be allowed, where scopes would have helped. It chose the words, so only so many are kept.
+fn remedy(error: &ApiError, form: &Form) -> Option<Remedy> {
+    let wanted = (error.code == Code::InvalidScope).then(|| asked(form).ok()?)??;
+    let scopes: Vec<_> = wanted.iter().take(32).map(str::to_owned).collect();
+    (!scopes.is_empty()).then(|| Remedy { scopes, ..Remedy::default() })
 }
 
 fn sign(app: &App, agent: &Agent, grant: &Grant, record: &mut Record) -> Result<Value, ApiError> {

@@ -9,7 +9,7 @@ use crate::call::{Call, Flaw, Target};
 use crate::catalogue::Listing;
 use crate::denial::{Denial, Reason};
 use crate::jsonrpc::nearly;
-use crate::policy::{Mode, Rule, Server};
+use crate::policy::{Mode, Recording, Rule, Server};
 use crate::scope::Scopes;
 use crate::secret::Secret;
 use crate::sender::Bound;
@@ -22,6 +22,7 @@ pub struct Permit {
     credential: Option<String>,
     passes: Vec<String>,
     passed: Passed,
+    recording: Recording,
 }
 
 /// Arguments of a call that the credential is narrowed by: texts and lists of texts, by name.
@@ -36,6 +37,11 @@ impl Permit {
     /// The credential to mint for it.
     pub fn credential(&self) -> Option<&str> {
         self.credential.as_deref()
+    }
+
+    /// When the call is written down.
+    pub fn recording(&self) -> Recording {
+        self.recording
     }
 
     /// Whether the rule lets the broker see the argument `name`.
@@ -140,9 +146,11 @@ impl Judge<'_> {
         let object = call.target.object();
         let judged = self.covered(&rule.scopes, object).and_then(|()| self.condition(rule, call));
         let judged = judged.and_then(|()| self.passed(rule, call));
-        let passed = judged.map_err(|denial| Denial { tool: object.map(str::to_owned), mode: rule.mode, ..denial })?;
+        let by = |denial: Denial| denial.by(&rule.name);
+        let passed =
+            judged.map_err(|denial| Denial { tool: object.map(str::to_owned), mode: rule.mode, ..by(denial) })?;
         let (credential, passes) = (rule.credential.clone(), rule.passes.clone());
-        Ok(Permit { scopes: rule.scopes.clone(), credential, passes, passed })
+        Ok(Permit { scopes: rule.scopes.clone(), credential, passes, passed, recording: rule.recording })
     }
 
     /// Several resources and tasks at once take the scopes of all.
@@ -154,8 +162,9 @@ impl Judge<'_> {
         let rules: Vec<_> = resources.chain(self.facts.tasks.iter().map(tool)).collect::<Result<_, _>>()?;
         rules.iter().for_each(|rule| scopes.extend(&rule.scopes));
         self.covered(&scopes, None)?;
-        rules.iter().try_for_each(|rule| self.condition(rule, call))?;
-        Ok(Permit { scopes, ..Permit::default() })
+        rules.iter().try_for_each(|rule| self.condition(rule, call).map_err(|denial| denial.by(&rule.name)))?;
+        let recording = rules.iter().map(|rule| rule.recording).max().unwrap_or_default();
+        Ok(Permit { scopes, recording, ..Permit::default() })
     }
 
     fn covered(&self, needed: &Scopes, name: Option<&str>) -> Result<(), Denial> {

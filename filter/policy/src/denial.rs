@@ -9,6 +9,7 @@ use crate::challenge;
 use crate::policy::{Denials, Mode, Protocol, Server};
 use crate::reply::Reply;
 use crate::scope::Scopes;
+use crate::wire::audit::Remedy;
 
 /// How a challenge answers a denial.
 ///
@@ -212,6 +213,10 @@ pub struct Denial {
     pub tool: Option<String>,
     /// All scopes the call needs, where scopes would have helped.
     pub required: Scopes,
+    /// The entry of the policy that denied, where one did.
+    pub rule: Option<String>,
+    /// The actor it does not accept.
+    pub actor: Option<String>,
     /// Whether the rule that denied is enforced.
     pub mode: Mode,
     /// For the operator's log; never sent.
@@ -221,7 +226,20 @@ pub struct Denial {
 impl Denial {
     /// A denial for `reason`, explained to the operator by `note`.
     pub fn new(reason: Reason, note: impl Into<String>) -> Self {
-        Self { reason, tool: None, required: Scopes::default(), mode: Mode::Enforce, note: note.into() }
+        let (tool, rule, actor) = (None, None, None);
+        Self { reason, tool, required: Scopes::default(), rule, actor, mode: Mode::Enforce, note: note.into() }
+    }
+
+    /// The same, by the entry `rule` of the policy.
+    pub fn by(self, rule: impl Into<String>) -> Self {
+        Self { rule: Some(rule.into()), ..self }
+    }
+
+    /// The least that would have let it through what denied it, for who holds the scopes `held`.
+    pub fn remedy(&self, held: &Scopes) -> Option<Remedy> {
+        let scopes = Remedy::of(&self.required.without(held));
+        let remedy = Remedy { rule: self.rule.clone(), actor: self.actor.clone(), ..scopes };
+        (remedy != Remedy::default()).then_some(remedy)
     }
 
     /// The answer on the wire: status, challenge, and a JSON-RPC error or the problem's details.

@@ -51,6 +51,7 @@ pub mod stream;
 pub mod tasks;
 pub mod time;
 pub mod token;
+pub mod watch;
 pub mod wire;
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::token::jwk::{BadKeySet, KeySet, Reading, Usage};
 use crate::token::typ::Typ;
 
 pub use crate::resource::{Match, Resource};
+pub use crate::rules::Recording;
 
 /// Which agents may call which tools of which servers. [`config::parse`](crate::config::parse) makes one.
 #[derive(Clone, Debug)]
@@ -355,6 +356,8 @@ impl Sender {
 /// What one tool asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
+    /// Where it stands, below its server: `tools.report_*`.
+    pub name: String,
     /// All of these.
     pub scopes: Scopes,
     /// The credential minted for the call.
@@ -365,6 +368,8 @@ pub struct Rule {
     pub condition: Option<Condition>,
     /// Whether it is enforced.
     pub mode: Mode,
+    /// When its calls are written down.
+    pub recording: Recording,
 }
 
 impl Rule {

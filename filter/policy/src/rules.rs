@@ -64,10 +64,20 @@ impl Rules {
     }
 }
 
+/// When a call is written down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Recording {
+    /// Once it is over; the record waits for the next batch.
+    #[default]
+    After,
+    /// Before it goes upstream, on the broker's disk, and once more when it is over.
+    Before,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Mode;
+    use crate::policy::{Mode, Recording};
     use crate::scope::Scopes;
 
     fn rules(keys: &[&str]) -> Rules {
@@ -75,7 +85,15 @@ mod tests {
             let scopes = Scopes::parse(&format!("rule:{key}")).unwrap();
             (
                 (*key).to_owned(),
-                Rule { scopes, credential: None, passes: Vec::new(), condition: None, mode: Mode::Enforce },
+                Rule {
+                    name: format!("tools.{key}"),
+                    scopes,
+                    credential: None,
+                    passes: Vec::new(),
+                    condition: None,
+                    mode: Mode::Enforce,
+                    recording: Recording::After,
+                },
             )
         };
         Rules::new(keys.iter().map(rule))

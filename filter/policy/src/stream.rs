@@ -5,6 +5,8 @@
 //!    └──────────────────┴──────────────┴──────────────────────┴───────────────┴── denial ─────▶ Ended
 //! ```
 //!
+//! In place of `Minting`, a call without a new credential can be `Announcing` itself to the broker.
+//!
 //! A state is left once. While [`Stream::holds`] is true every callback of the shell has to pause the request;
 //! [`Effect::Forward`] comes at most once and only with a [`Permit`].
 
@@ -17,6 +19,7 @@ mod effect;
 mod end;
 mod gate;
 mod input;
+mod intent;
 mod mint;
 mod request;
 mod session;
@@ -24,6 +27,7 @@ mod shadow;
 mod standing;
 mod story;
 mod task;
+mod watch;
 
 pub use effect::{Edits, Effect, Post, Severity};
 pub use gate::{Gate, News};
@@ -49,12 +53,14 @@ use answer::{Onward, Shape, Viewer};
 use api::read;
 use body::{complete, grow};
 use early::{Ahead, early};
+use intent::Intent;
 use request::Request;
 use session::Session;
 use shadow::Shade;
 use standing::Pass;
 use story::Story;
-use task::{Recall, Starter};
+use task::Recall;
+use watch::Watcher;
 
 /// One request on its way.
 #[derive(Debug, Default)]
@@ -82,11 +88,12 @@ enum State {
     Reading(Held, Bound),
     Recalling(Box<Recall>),
     Minting(Held, Permit, Era, Onward),
+    Announcing(Box<Intent>),
     Early(Box<Ahead>),
     Forwarded(Onward),
     Showing(Box<Viewer>, Shape),
     /// The answer streams past, and is looked into.
-    Watching(Box<Starter>),
+    Watching(Box<Watcher>),
     /// The client has had a part of an answer of which it may have no more.
     Cut,
     /// Revoked after it was let through.
@@ -191,6 +198,7 @@ impl Stream {
             (State::Minting(held, permit, era, onward), Input::Minted(response)) => {
                 self.mint(held, permit, (era, onward), &response, gate)
             }
+            (State::Announcing(intent), Input::Minted(response)) => self.announced(*intent, &response),
             (State::Forwarded(onward), Input::Answered { headers, last }) => {
                 self.answered(onward, &headers, last, gate, now)
             }
@@ -199,8 +207,8 @@ impl Stream {
             }
             (State::Showing(viewer, shape), Input::AnswerTrailers) => Ok(Self::trailed(viewer, shape)),
             (State::Showing(viewer, shape), Input::Answer(bytes)) => self.narrow(viewer, shape, bytes, gate),
-            (State::Watching(starter), input @ (Input::AnswerGrown { .. } | Input::Answer(_))) => {
-                Ok(Self::watched(starter, &input))
+            (State::Watching(watcher), input @ (Input::AnswerGrown { .. } | Input::Answer(_))) => {
+                Ok(self.watched(watcher, &input))
             }
             (state @ (State::Cut | State::Broken), Input::AnswerGrown { .. }) => {
                 Ok((state, vec![Effect::ReplaceAnswer(Vec::new())]))
@@ -300,14 +308,11 @@ impl Stream {
             return Err(deny(Denial::new(Reason::AuditUnavailable, "records do not reach the broker")));
         }
         let viewer = Viewer::of(call, &held, server, bound);
-        let starter = Starter::of(call, &held.server, bound);
+        let watcher = Watcher::of(call, server, bound);
+        self.story.id(call.id);
         let Some(credential) = permit.credential() else {
-            return Ok(self.forward(
-                held,
-                permit,
-                (call.era, Onward { credential: None, viewer, starter }),
-                Vec::new(),
-            ));
+            let onward = Onward { credential: None, viewer, watcher };
+            return Ok(self.announce(held, permit, (call.era, onward), Vec::new(), gate));
         };
         self.story.credential(credential);
         let ask = ToolCall {
@@ -324,14 +329,13 @@ impl Stream {
         };
         let scope = permit.scopes().to_string();
         let like = Like::new(bound.verified(), &scope, &ask);
-        let onward = Onward { credential: Some(like), viewer, starter };
+        let onward = Onward { credential: Some(like), viewer, watcher };
         if let Some(credential) = gate.reuse.find(&like, self.now) {
             self.story.leased(&credential, self.now);
-            return Ok(self.forward(held, permit, (call.era, onward), credential.headers));
+            return Ok(self.announce(held, permit, (call.era, onward), credential.headers, gate));
         }
         let form = exchange::form(&held.token, server.resource.as_str(), &scope, &ask);
         let post = gate.post("/token", "application/x-www-form-urlencoded", form);
-        self.story.id(call.id);
         Ok((State::Minting(held, permit, call.era, onward), vec![Effect::Post(post)]))
     }
 

@@ -5,10 +5,6 @@
 //! workers of a process remember in shared data who started which task with which tool. What is not remembered belongs to
 //! nobody.
 
-mod watch;
-
-pub use watch::Watch;
-
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};

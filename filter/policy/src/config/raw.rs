@@ -214,6 +214,9 @@ object! {
         pub when: String,
         /// Whether calls this rule denies are refused (`enforce`) or told and let through (`shadow`).
         pub mode: String,
+        /// When calls are written down: `after` them, or `before` they go upstream too, which waits for the broker's disk;
+        /// `after` unless given.
+        pub audit: String,
         /// The JSON Schema of the tool's arguments, against which `when` is checked.
         pub arguments: Value,
     }

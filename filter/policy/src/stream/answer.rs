@@ -1,6 +1,6 @@
 //! From the upstream's answer to what the client gets.
 
-use super::task::Starter;
+use super::watch::Watcher;
 use super::{Edits, Effect, Gate, Held, State, Step, Stream};
 use crate::call::{Call, Target};
 use crate::catalogue::{self, Events, Flaw, Keep};
@@ -26,8 +26,8 @@ pub(super) struct Onward {
     pub(super) credential: Option<Like>,
     /// For whom the answer is narrowed, if it lists something.
     pub(super) viewer: Option<Box<Viewer>>,
-    /// Who is to own the task the answer may tell of.
-    pub(super) starter: Option<Box<Starter>>,
+    /// What looks into the answer, if that is one to a call.
+    pub(super) watcher: Option<Box<Watcher>>,
 }
 
 /// Who gets to see a list.
@@ -112,9 +112,10 @@ impl Stream {
         // An upstream's challenge would send the agent to another authorization server.
         let mut remove = vec!["www-authenticate"];
         let viewer = onward.viewer.take().filter(|_| (200..300).contains(&status) && !last);
-        let starter = onward.starter.take().filter(|_| (200..300).contains(&status) && !last);
+        let watcher =
+            onward.watcher.take().filter(|_| (200..300).contains(&status) && !last && Watcher::reads(headers));
         let state = match viewer {
-            None => starter.map_or(State::Forwarded(onward), State::Watching),
+            None => watcher.map_or(State::Forwarded(onward), State::Watching),
             Some(viewer) => {
                 remove.extend(OF_THE_BODY);
                 match shape(headers, viewer.keep, limit(gate, &viewer)) {

@@ -59,6 +59,7 @@ impl State {
                 | Self::Reading(..)
                 | Self::Recalling(_)
                 | Self::Minting(..)
+                | Self::Announcing(_)
         )
     }
 
@@ -72,7 +73,7 @@ impl State {
             | Self::Entering(held, _)
             | Self::Reading(held, _) => Some(held),
             Self::Early(ahead) => Some(ahead.held()),
-            Self::Opened | Self::Recalling(_) | Self::Minting(..) => None,
+            Self::Opened | Self::Recalling(_) | Self::Minting(..) | Self::Announcing(_) => None,
             Self::Broken | Self::Cut | Self::Ended => None,
             Self::Forwarded(_) | Self::Showing(..) | Self::Watching(_) => None,
         }

@@ -5,7 +5,7 @@
 
 use super::answer::Onward;
 use super::standing::Pass;
-use super::task::Starter;
+use super::watch::Watcher;
 use super::{Gate, Held, State, Step, Stream, denied, flawed, server};
 use crate::call::Call;
 use crate::decide::{Permit, decide};
@@ -64,8 +64,9 @@ impl Stream {
         let body = held.whole(body)?;
         let call = Call::read(&held.request.headers, body).map_err(|flaw| flawed(flaw, &held.server))?;
         self.story.call(&call, &held.tasks);
-        onward.starter = Starter::of(&call, &held.server, &bound);
-        let again = decide(server(&gate.policy, &held)?, &bound, &call, &held.facts());
+        let server = server(&gate.policy, &held)?;
+        onward.watcher = Watcher::of(&call, server, &bound);
+        let again = decide(server, &bound, &call, &held.facts());
         match again {
             Ok(again) if again == permit => {
                 Pass::of(&call, &held, &bound)

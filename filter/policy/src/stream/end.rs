@@ -51,7 +51,8 @@ impl Stream {
             | State::Entering(..)
             | State::Reading(..)
             | State::Recalling(_)
-            | State::Minting(..) => {
+            | State::Minting(..)
+            | State::Announcing(_) => {
                 let denial = Denial::new(Reason::ClientGone, "the client went away");
                 self.story.denied(&denial, gate, now);
             }

@@ -19,6 +19,7 @@ pub(super) struct Story {
     began: Time,
     id: Option<String>,
     told: bool,
+    held: Scopes,
 }
 
 impl Story {
@@ -55,6 +56,7 @@ impl Story {
         self.record.chain = claims.chain.names().map(str::to_owned).collect();
         self.record.token = Some(Token { jti: claims.id.clone(), sha256: hex(verified.digest()) });
         self.record.scopes = Some(audit::Scopes { required: Vec::new(), held: words(&claims.scopes) });
+        self.held.clone_from(&claims.scopes);
     }
 
     pub(super) fn call(&mut self, call: &Call<'_>, tasks: &[String]) {
@@ -79,6 +81,21 @@ impl Story {
             credential.lease = Some(minted.lease.clone());
             credential.expires = Some(expires.rfc3339());
         }
+    }
+
+    /// The batch that announces the call. The lease of a credential that is used again has an intent of its own.
+    pub(super) fn intent(&self, now: Time) -> String {
+        let credential = self.record.credential.clone();
+        let intent = Record {
+            id: format!("{}.intent", self.record.id),
+            time: now.rfc3339(),
+            kind: Kind::Intent,
+            decision: Some(Decision::Permit),
+            credential: credential.map(|credential| Credential { lease: None, expires: None, ..credential }),
+            ..self.record.clone()
+        };
+        // It is made of strings and numbers: serializing it cannot fail.
+        serde_json::to_string(&audit::Batch { records: vec![intent] }).unwrap_or_default()
     }
 
     /// What Envoy's access log is shown.
@@ -112,8 +129,7 @@ impl Story {
 
     /// The request goes on although it was refused.
     pub(super) fn overlooked(&mut self, denial: &Denial) {
-        self.record.decision = Some(Decision::Deny);
-        self.record.reason = Some(denial.reason.name().to_owned());
+        self.refused(denial);
         self.record.shadow = true;
         self.record.kind = Kind::Outcome;
     }
@@ -124,20 +140,37 @@ impl Story {
     }
 
     pub(super) fn answered(&mut self, status: u16) {
-        self.record.upstream = Some(Upstream { status: Some(status), duration_ms: 0, bytes: None });
+        self.record.upstream = Some(Upstream { status: Some(status), ..Upstream::default() });
+    }
+
+    /// The tool's own word on whether it failed; the first one counts, which is the answer to the call.
+    pub(super) fn ran(&mut self, failed: bool) {
+        if let Some(upstream) = &mut self.record.upstream {
+            upstream.tool_error.get_or_insert(failed);
+        }
+    }
+
+    /// Whether the tool has said so.
+    pub(super) fn knows(&self) -> bool {
+        self.record.upstream.as_ref().is_some_and(|upstream| upstream.tool_error.is_some())
     }
 
     pub(super) fn denied(&mut self, denial: &Denial, gate: &mut Gate, now: Time) {
-        self.record.decision = Some(Decision::Deny);
-        self.record.reason = Some(denial.reason.name().to_owned());
+        self.refused(denial);
         self.tell(gate, now);
     }
 
+    fn refused(&mut self, denial: &Denial) {
+        self.record.decision = Some(Decision::Deny);
+        self.record.reason = Some(denial.reason.name().to_owned());
+        self.record.remedy = denial.remedy(&self.held);
+    }
+
     pub(super) fn ended(&mut self, bytes: Option<u64>, gate: &mut Gate, now: Time) {
-        let status = self.record.upstream.as_ref().and_then(|upstream| upstream.status);
         let duration = now.since(self.began).as_millis();
         let duration_ms = u64::try_from(duration).unwrap_or(u64::MAX);
-        self.record.upstream = Some(Upstream { status, duration_ms, bytes });
+        let upstream = self.record.upstream.take().unwrap_or_default();
+        self.record.upstream = Some(Upstream { duration_ms, bytes, ..upstream });
         self.tell(gate, now);
     }
 

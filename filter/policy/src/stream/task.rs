@@ -1,37 +1,29 @@
 //! Tasks: who started one is remembered when the answer tells of it, and asked when somebody wants it.
 
-use super::{Effect, Gate, Held, Input, State, Step, Stream, denied, flawed};
-use crate::call::{Call, Target};
+use super::{Effect, Gate, Held, State, Step, Stream, denied, flawed};
+use crate::call::Call;
 use crate::denial::{Denial, Reason};
 use crate::sender::Bound;
-use crate::tasks::{Key, Owner, Task, Watch, find};
+use crate::tasks::{Key, Owner, Task, find};
 use crate::time::Time;
 
 /// Who is to own the tasks that an answer tells of.
 #[derive(Debug)]
 pub(super) struct Starter {
-    watch: Watch,
     server: String,
     owner: Owner,
     tool: String,
 }
 
 impl Starter {
-    /// The starter of the tasks `call` may leave running.
-    pub(super) fn of(call: &Call<'_>, server: &str, bound: &Bound) -> Option<Box<Self>> {
-        let Target::Tool(tool) = &call.target else { return None };
-        let (server, tool) = (server.to_owned(), tool.clone().into_owned());
-        call.tasks.then(|| Box::new(Self { watch: Watch::default(), server, owner: Owner::of(bound), tool }))
+    /// Whoever calls `tool` as `bound`.
+    pub(super) fn new(server: &str, bound: &Bound, tool: &str) -> Self {
+        Self { server: server.to_owned(), owner: Owner::of(bound), tool: tool.to_owned() }
     }
 
-    /// Looks into a part of the answer, which goes on at once.
-    fn look(&mut self, bytes: &[u8]) -> Vec<Effect> {
-        let told = self.watch.push(bytes).into_iter();
-        told.map(|id| {
-            let key = Key::new(&self.server, &id);
-            Effect::Remember(Task::new(key, self.owner.clone(), &self.tool))
-        })
-        .collect()
+    /// The task of this identifier, which is theirs.
+    pub(super) fn task(&self, id: &str) -> Task {
+        Task::new(Key::new(&self.server, id), self.owner.clone(), &self.tool)
     }
 }
 
@@ -76,15 +68,5 @@ impl Stream {
                 Err(denied(Denial::new(Reason::TaskUnknown, note), &held.server, &call))
             }
         }
-    }
-
-    /// Looks into an answer that may tell of a task.
-    pub(super) fn watched(mut starter: Box<Starter>, input: &Input<'_>) -> (State, Vec<Effect>) {
-        let effects = match input {
-            Input::AnswerGrown { size, .. } => vec![Effect::ReadAnswer(*size)],
-            Input::Answer(Some(bytes)) => starter.look(bytes),
-            _ => Vec::new(),
-        };
-        (State::Watching(starter), effects)
     }
 }

@@ -105,16 +105,17 @@ impl Delegation {
     pub fn judge(&self, chain: &Chain, issuer: &str) -> Result<(), Denial> {
         if chain.actors().len() > self.max_depth {
             let note = format!("the chain has more than {} actors", self.max_depth);
-            return Err(Denial::new(Reason::ChainTooDeep, note));
+            return Err(Denial::new(Reason::ChainTooDeep, note).by("delegation.max_depth"));
         }
         let meant = |actor: &Actor, list: &[Pattern]| {
             let own = actor.issuer.as_ref().is_none_or(|named| named == issuer);
             own && list.iter().any(|one| one.matches(&actor.subject))
         };
         let allowed = |actor: &Actor| self.actors.as_ref().is_none_or(|list| meant(actor, list));
-        if let Some(hop) = chain.actors().iter().position(|actor| !allowed(actor)) {
-            let note = format!("actor {} of the chain is not among `delegation.actors`", hop.saturating_add(1));
-            return Err(Denial::new(Reason::ChainActor, note));
+        if let Some((hop, actor)) = (1_usize..).zip(chain.actors()).find(|(_, actor)| !allowed(actor)) {
+            let note = format!("actor {hop} of the chain is not among `delegation.actors`");
+            let denial = Denial::new(Reason::ChainActor, note).by("delegation.actors");
+            return Err(Denial { actor: Some(actor.subject.clone()), ..denial });
         }
         let again = |(hop, name): (usize, &str)| chain.names().take(hop).any(|before| before == name);
         match chain.names().enumerate().any(again) {

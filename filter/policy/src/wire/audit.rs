@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::scope;
+
 /// The most records one batch carries.
 pub const BATCH: usize = 512;
 
@@ -34,6 +36,9 @@ pub struct Record {
     /// Why it was denied: a name of the denial table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What would have permitted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<Remedy>,
     /// Who acted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<Agent>,
@@ -103,7 +108,7 @@ pub enum Kind {
     /// A request was decided and went no further.
     #[default]
     Decision,
-    /// A credential is about to be minted.
+    /// A credential is about to be minted, or a call to go upstream that is written down before.
     Intent,
     /// A credential was minted.
     Mint,
@@ -133,6 +138,29 @@ pub enum Decision {
     Permit,
     /// It may not.
     Deny,
+}
+
+/// The smallest grant that would have permitted what was denied, as far as what denied it knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Remedy {
+    /// The entry of the policy that denied, below its server: `tools.report_*`, `delegation.actors`. Absent where no
+    /// entry is for what was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// The scopes that were missing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
+    /// The actor of the chain that was not accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+}
+
+impl Remedy {
+    /// More scopes, and nothing else.
+    pub fn of(missing: &scope::Scopes) -> Self {
+        Self { scopes: missing.iter().map(str::to_owned).collect(), ..Self::default() }
+    }
 }
 
 /// Who acted.
@@ -213,7 +241,7 @@ pub struct Credential {
 }
 
 /// What the upstream answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Upstream {
     /// The HTTP status; absent when none came.
@@ -224,6 +252,9 @@ pub struct Upstream {
     /// The size of the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
+    /// Whether the tool said that it failed; absent where the answer was not looked into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_error: Option<bool>,
 }
 
 /// Which proxy.

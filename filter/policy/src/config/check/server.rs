@@ -13,7 +13,7 @@ use crate::config::raw;
 use crate::config::unit::Size;
 use crate::mcp;
 use crate::pattern::Pattern;
-use crate::policy::{Denials, Limits, Match, Mode, Resource, Rule, Sender, Server};
+use crate::policy::{Denials, Limits, Match, Mode, Recording, Resource, Rule, Sender, Server};
 use crate::resource::Paths;
 use crate::rules::Rules;
 use crate::token::chain::{DEPTH, Delegation};
@@ -69,10 +69,10 @@ pub(super) fn check(
     let sections = [("prompts", prompts.stands()), ("resources", resources.stands()), ("methods", methods.stands())];
     speaks.refuse(&sections, denials.stands().then_some("denials"), path, report);
     let protocol = speaks.protocol(&mut tools, matches.as_ref(), &path.at("tools"), report);
-    let tools = rules(Field::Read(tools), &path.at("tools"), report);
-    let prompts = rules(prompts, &path.at("prompts"), report);
-    let resources = rules(resources, &path.at("resources"), report);
-    let methods = self::methods(methods, &path.at("methods"), report);
+    let tools = rules(Field::Read(tools), "tools", path, report);
+    let prompts = rules(prompts, "prompts", path, report);
+    let resources = rules(resources, "resources", path, report);
+    let methods = self::methods(methods, path, report);
     let limits =
         self::limits(limits.optional(&path.at("limits"), report).unwrap_or_default(), &path.at("limits"), report);
     let origins = self::origins(origins, &path.at("origins"), report);
@@ -191,14 +191,17 @@ fn patterns(words: &[String], path: &Path, report: &mut Report) -> Vec<Pattern> 
     words.iter().enumerate().filter_map(&mut read).collect()
 }
 
-fn rules(map: Field<BTreeMap<String, Field<raw::Rule>>>, path: &Path, report: &mut Report) -> Rules {
+/// The rules of one section of the server at `path`.
+fn rules(map: Field<BTreeMap<String, Field<raw::Rule>>>, section: &str, path: &Path, report: &mut Report) -> Rules {
+    let path = &path.at(section);
     let map = map.optional(path, report).unwrap_or_default();
     let rules = entries(map, path, report).into_iter().filter_map(|(name, raw)| {
         let at = path.at(&name);
         if Pattern::parse(&name).is_none() {
             report.add(&at, format!("the name {name:?}"), "an exact name, or a prefix that ends in one `*`");
         }
-        Some((name, rule(raw, &at, report)?))
+        let rule = rule(raw, format!("{section}.{name}"), &at, report)?;
+        Some((name, rule))
     });
     Rules::new(rules.collect::<Vec<_>>())
 }
@@ -206,16 +209,17 @@ fn rules(map: Field<BTreeMap<String, Field<raw::Rule>>>, path: &Path, report: &m
 /// Methods, of which those that are about something have their rules elsewhere.
 fn methods(map: Field<BTreeMap<String, Field<raw::Rule>>>, path: &Path, report: &mut Report) -> Rules {
     if let Field::Read(map) = &map {
+        let at = path.at("methods");
         for (method, section) in map.keys().filter_map(|name| Some((name, mcp::section(name)?))) {
             let found = format!("`{method}`, whose rules stand under `{section}`");
-            report.add(&path.at(method), found, "a method that is about no tool, prompt, resource or task");
+            report.add(&at.at(method), found, "a method that is about no tool, prompt, resource or task");
         }
     }
-    rules(map, path, report)
+    rules(map, "methods", path, report)
 }
 
-fn rule(raw: raw::Rule, path: &Path, report: &mut Report) -> Option<Rule> {
-    let raw::Rule { r#match, scopes, credential, credential_arguments, when, mode, arguments, unknown } = raw;
+fn rule(raw: raw::Rule, name: String, path: &Path, report: &mut Report) -> Option<Rule> {
+    let raw::Rule { r#match, scopes, credential, credential_arguments, when, mode, audit, arguments, unknown } = raw;
     refuse_unknown(&unknown, raw::Rule::FIELDS, path, report);
     let at = path.at("scopes");
     let scopes = super::scopes(scopes.required(&at, report)?, &at, report);
@@ -234,7 +238,9 @@ fn rule(raw: raw::Rule, path: &Path, report: &mut Report) -> Option<Rule> {
         Some(text) => Some(condition(&text, schema.as_ref(), &path.at("when"), report)?),
     };
     let mode = self::mode(mode, &path.at("mode"), report);
-    Some(Rule { scopes, credential, passes, condition, mode })
+    let words = [("after", Recording::After), ("before", Recording::Before)];
+    let recording = choice(audit, words, &path.at("audit"), report).unwrap_or_default();
+    Some(Rule { name, scopes, credential, passes, condition, mode, recording })
 }
 
 /// Names of arguments the broker gets to see, which is none of them unless a rule says so.
