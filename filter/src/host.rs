@@ -111,6 +111,7 @@ mod raw {
         pub(super) fn proxy_get_log_level(level: *mut u32) -> u32;
         pub(super) fn proxy_continue_stream(stream: u32) -> u32;
         pub(super) fn proxy_close_stream(stream: u32) -> u32;
+        pub(super) fn proxy_done() -> u32;
         pub(super) fn proxy_set_effective_context(context: u32) -> u32;
         pub(super) fn proxy_register_shared_queue(name: *const u8, name_size: usize, queue: *mut u32) -> u32;
         pub(super) fn proxy_enqueue_shared_queue(queue: u32, data: *const u8, size: usize) -> u32;
@@ -296,6 +297,14 @@ pub(crate) fn reset() -> Host<()> {
     done(unsafe { raw::proxy_close_stream(0) })
 }
 
+/// Lets the host forget the root context, which had asked it to wait.
+pub(crate) fn done_with() {
+    // SAFETY: no pointers.
+    if let Err(error) = done(unsafe { raw::proxy_done() }) {
+        log::debug!("the host does not wait for the plugin: {error}");
+    }
+}
+
 /// Makes the following calls be about the stream `context`; fails when it is gone.
 pub(crate) fn enter(context: u32) -> Host<()> {
     // SAFETY: no pointers.
@@ -368,10 +377,10 @@ pub(crate) fn metric(kind: Metric, name: &str) -> Host<u32> {
     Ok(metric)
 }
 
-/// Adds to a counter.
-pub(crate) fn count(metric: u32, by: u64) -> Host<()> {
+/// Adds to a counter, or moves a gauge up or down.
+pub(crate) fn count(metric: u32, by: i64) -> Host<()> {
     // SAFETY: no pointers.
-    done(unsafe { raw::proxy_increment_metric(metric, i64::try_from(by).unwrap_or(i64::MAX)) })
+    done(unsafe { raw::proxy_increment_metric(metric, by) })
 }
 
 /// Sets a gauge.

@@ -1,5 +1,7 @@
 //! The plugin as a whole: its configuration, its clock, and the fetches that outlive a stream.
 
+mod delivery;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -20,20 +22,23 @@ use proxy_wasm::types::ContextType;
 use crate::host::{self, Buffer, HostError, Map, Metric};
 use crate::memory;
 use crate::stream::Context;
+use delivery::Leaving;
 
 /// The root context; empty until a configuration was accepted.
 #[derive(Default)]
 pub(crate) struct Root {
     shared: Option<Rc<Shared>>,
     calls: RefCell<BTreeMap<u32, Purpose>>,
+    /// Whether the host waits for the last records.
+    leaving: Cell<Leaving>,
 }
 
 /// What an answer is for.
 enum Purpose {
     /// A document of an issuer's.
     Document(Document),
-    /// The records of the last batch.
-    Records,
+    /// The records of the batch of this number.
+    Records(u64),
 }
 
 /// What the root context and all streams of this configuration share.
@@ -114,6 +119,13 @@ impl Shared {
 
     /// Adds to a counter, or sets a gauge.
     fn measure(&self, kind: Metric, name: &str, value: u64) {
+        self.meter(kind, name, |metric| match kind {
+            Metric::Counter => host::count(metric, i64::try_from(value).unwrap_or(i64::MAX)),
+            Metric::Gauge => host::record(metric, value),
+        });
+    }
+
+    fn meter(&self, kind: Metric, name: &str, measure: impl FnOnce(u32) -> Result<(), HostError>) {
         let mut metrics = self.metrics.borrow_mut();
         let metric = match metrics.get(name) {
             Some(metric) => Ok(*metric),
@@ -121,21 +133,17 @@ impl Shared {
                 metrics.insert(name.to_owned(), *metric);
             }),
         };
-        let done = metric.and_then(|metric| match kind {
-            Metric::Counter => host::count(metric, value),
-            Metric::Gauge => host::record(metric, value),
-        });
-        if let Err(error) = done {
+        if let Err(error) = metric.and_then(measure) {
             log::debug!("`{name}` was not measured: {error}");
         }
     }
 
-    /// Tells how the keys and the revocations are, and how often a token was known.
+    /// Tells how the keys and the revocations are, how often a token was known, and what became of records.
     fn report(&self) {
-        let (health, tally, feed) = {
+        let (health, tally, records, feed) = {
             let gate = &mut *self.gate.borrow_mut();
             let feed = gate.feed.follows().then(|| gate.feed.health(host::now()));
-            (gate.prover.health(host::now()), gate.prover.tally(), feed)
+            (gate.prover.health(host::now()), gate.prover.tally(), gate.outbox.tally(), feed)
         };
         if let Some(feed) = feed {
             self.measure(Metric::Gauge, "accredit.revocation.targets", u64::try_from(feed.targets).unwrap_or(u64::MAX));
@@ -143,10 +151,20 @@ impl Shared {
                 self.measure(Metric::Gauge, "accredit.revocation.age_seconds", age.as_secs());
             }
         }
-        for (name, value) in [("hits", tally.hits), ("misses", tally.misses)] {
+        for (name, value) in [
+            ("token_cache.hits", tally.hits),
+            ("token_cache.misses", tally.misses),
+            ("audit.made", records.made),
+            ("audit.sent", records.sent),
+            ("audit.lost", records.lost),
+        ] {
             if value > 0 {
-                self.measure(Metric::Counter, &format!("accredit.token_cache.{name}"), value);
+                self.measure(Metric::Counter, &format!("accredit.{name}"), value);
             }
+        }
+        if records.queued() != 0 {
+            // All workers move the one gauge. It stays up for what a worker took with it that was torn down by a trap.
+            self.meter(Metric::Gauge, "accredit.audit.queued", |metric| host::count(metric, records.queued()));
         }
         for Health { issuer, age, failures } in health {
             if let Some(age) = age {
@@ -243,35 +261,18 @@ impl Root {
         }
         shared.wake();
     }
-
-    /// Sends the next batch of records before its time, if too many wait.
-    fn relieve(&self, shared: &Shared) {
-        let presses = shared.gate.borrow().outbox.presses();
-        if presses {
-            self.flush(shared);
-        }
-    }
-
-    /// Sends the next batch of records.
-    fn flush(&self, shared: &Shared) {
-        let call = {
-            let mut gate = shared.gate.borrow_mut();
-            let Some(batch) = gate.outbox.batch(host::now()) else {
-                return;
-            };
-            host::post(&gate.post("/v1/audit/events", "application/json", Secret::new(batch)))
-        };
-        match call {
-            Ok(token) => drop(self.calls.borrow_mut().insert(token, Purpose::Records)),
-            Err(_) => {
-                log::error!("records cannot be sent: the cluster is not known (hint: check `broker.cluster`)");
-                shared.gate.borrow_mut().outbox.settled(false, host::now());
-            }
-        }
-    }
 }
 
 impl SdkContext for Root {
+    /// The configuration is replaced, or its listener gone: what is queued is sent before the host forgets the plugin. A
+    /// process that ends does not wait for it.
+    fn on_done(&mut self) -> bool {
+        let Some(shared) = self.shared.clone() else {
+            return true;
+        };
+        self.farewell(&shared)
+    }
+
     fn on_http_call_response(&mut self, token: u32, headers: usize, size: usize, _: usize) {
         let Some(shared) = self.shared.clone() else {
             return;
@@ -292,17 +293,7 @@ impl SdkContext for Root {
                 let answer = Answer { body: body.as_deref(), cache_control: cache_control.as_deref() };
                 self.arrived(&shared, &document, &answer);
             }
-            Purpose::Records => {
-                let kept = matches!(status.as_deref(), Some("200" | "204"));
-                if !kept {
-                    let status = status.as_deref().unwrap_or("no status");
-                    log::warn!("records were not taken, the broker answered {status}; they will be sent again");
-                }
-                shared.gate.borrow_mut().outbox.settled(kept, host::now());
-                if kept {
-                    self.relieve(&shared);
-                }
-            }
+            Purpose::Records(number) => self.settle(&shared, number, status.as_deref()),
         }
     }
 }

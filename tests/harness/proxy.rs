@@ -143,6 +143,11 @@ impl Proxy {
         host.waiting.iter().map(|id| host.calls[id].call.clone()).collect()
     }
 
+    /// Has the host lose every callout that waits: neither an answer nor a timeout comes.
+    pub fn lose(&self) {
+        self.core.host.borrow_mut().waiting.clear();
+    }
+
     /// Lets time pass: ticks and timeouts come when they are due, and each is settled before the next.
     pub fn advance(&self, time: Duration) {
         let until = self.core.host.borrow().now + time.as_nanos() as u64;

@@ -11,6 +11,7 @@ mod chain;
 mod chaos;
 mod condition;
 mod config;
+mod delivery;
 mod early;
 mod host;
 mod http;

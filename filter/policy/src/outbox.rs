@@ -17,23 +17,106 @@ const PRESS: (usize, usize) = (64 * 1024, 100);
 /// The longest pause between two attempts.
 const PAUSE: Duration = Duration::from_secs(10);
 
+/// After which the broker's word counts as lost; longer than any callout takes.
+const LOST: Duration = Duration::from_secs(60);
+
 /// The queue of one VM.
 #[derive(Debug)]
 pub struct Outbox {
     rules: Audit,
-    records: VecDeque<String>,
+    records: VecDeque<Entry>,
     bytes: usize,
-    flying: usize,
+    flight: Option<Flight>,
+    flights: u64,
+    /// The most records of the next batch: less while the broker refuses some of them.
+    most: usize,
     failures: u32,
     next: Time,
     lost: u64,
+    tally: Tally,
+}
+
+/// A record in its form on the way.
+#[derive(Debug)]
+struct Entry {
+    text: String,
+    /// How many records it tells of: itself, or those that a gap stands for.
+    tells: u64,
+}
+
+/// A batch under way.
+#[derive(Debug)]
+struct Flight {
+    number: u64,
+    count: usize,
+    since: Time,
+}
+
+/// A batch to post, and the number its settlement goes by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// A late word on an earlier batch must not pass for one on this.
+    pub number: u64,
+    /// The body.
+    pub body: String,
+}
+
+/// The broker's word on a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// It is on the disk.
+    Kept,
+    /// It was read and will never be kept.
+    Refused,
+    /// Anything else, silence included.
+    Failed,
+}
+
+impl Word {
+    /// Reads the status of the broker's answer. One that is about the proxy says nothing against the records.
+    pub fn of(status: Option<&str>) -> Self {
+        match status {
+            Some("200" | "204") => Self::Kept,
+            Some("400" | "413" | "422") => Self::Refused,
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// What became of records since the last time: all that were made were sent, lost, or wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many were made.
+    pub made: u64,
+    /// How many the broker has.
+    pub sent: u64,
+    /// How many nobody will ever see.
+    pub lost: u64,
+}
+
+impl Tally {
+    /// By how many more of them wait than before.
+    pub fn queued(&self) -> i64 {
+        let signed = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        signed(self.made).saturating_sub(signed(self.sent)).saturating_sub(signed(self.lost))
+    }
 }
 
 impl Outbox {
     /// An empty queue under these rules.
     pub fn new(rules: Audit) -> Self {
-        let records = VecDeque::new();
-        Self { rules, records, bytes: 0, flying: 0, failures: 0, next: Time::default(), lost: 0 }
+        Self {
+            rules,
+            records: VecDeque::new(),
+            bytes: 0,
+            flight: None,
+            flights: 0,
+            most: audit::BATCH,
+            failures: 0,
+            next: Time::default(),
+            lost: 0,
+            tally: Tally::default(),
+        }
     }
 
     /// Whether a call may go on: what becomes of it can be recorded.
@@ -51,50 +134,90 @@ impl Outbox {
         let room = self.rules.queue.saturating_add(self.rules.queue / 2);
         if self.bytes.saturating_add(text.len()) > room {
             self.lost = self.lost.saturating_add(1);
+            self.tally.made = self.tally.made.saturating_add(1);
+            self.tally.lost = self.tally.lost.saturating_add(1);
             return;
         }
         if self.lost > 0 {
             self.gap(record);
         }
-        self.add(text);
+        self.add(Entry { text, tells: 1 });
     }
 
     /// The next batch to post, when it is time and none is under way.
-    pub fn batch(&mut self, now: Time) -> Option<String> {
-        if self.flying > 0 || self.records.is_empty() || now < self.next {
+    pub fn batch(&mut self, now: Time) -> Option<Batch> {
+        // A host that forgets a callout must not silence the worker for ever.
+        let forgotten = self.flight.as_ref().filter(|flight| now.since(flight.since) >= LOST);
+        if let Some(number) = forgotten.map(|flight| flight.number) {
+            self.settled(number, Word::Failed, now);
+        }
+        if self.flight.is_some() || self.records.is_empty() || now < self.next {
             return None;
         }
         let mut size = 0_usize;
-        let fits = |record: &&String| {
-            size = size.saturating_add(record.len());
+        let fits = |record: &&Entry| {
+            size = size.saturating_add(record.text.len());
             size <= BATCH
         };
         // One record alone always goes, whatever its size.
-        let count = self.records.iter().take_while(fits).count().clamp(1, audit::BATCH);
-        self.flying = count;
-        let records: Vec<_> = self.records.iter().take(count).map(String::as_str).collect();
-        Some(format!("{{\"records\":[{}]}}", records.join(",")))
+        let count = self.records.iter().take_while(fits).count().clamp(1, self.most);
+        self.flights = self.flights.wrapping_add(1);
+        self.flight = Some(Flight { number: self.flights, count, since: now });
+        let records: Vec<_> = self.records.iter().take(count).map(|record| record.text.as_str()).collect();
+        Some(Batch { number: self.flights, body: format!("{{\"records\":[{}]}}", records.join(",")) })
     }
 
-    /// Learns what became of the batch. Only the broker's word that it is on disk takes records out.
-    pub fn settled(&mut self, kept: bool, now: Time) {
-        let count = std::mem::take(&mut self.flying);
-        if kept {
-            self.failures = 0;
-            let gone = self.records.drain(..count.min(self.records.len()));
-            let size: usize = gone.map(|record| record.len()).sum();
-            self.bytes = self.bytes.saturating_sub(size);
+    /// Learns what became of the batch `number`. Only the broker's word that it is on disk takes records out, or that it
+    /// takes no such record.
+    pub fn settled(&mut self, number: u64, word: Word, now: Time) {
+        let Some(Flight { count, .. }) = self.flight.take_if(|flight| flight.number == number) else {
             return;
+        };
+        match word {
+            Word::Kept => {
+                self.failures = 0;
+                self.most = self.most.saturating_mul(2).min(audit::BATCH);
+                let kept = (0..count).filter(|_| self.remove().is_some()).count();
+                self.tally.sent = self.tally.sent.saturating_add(number_of(kept));
+            }
+            // One record must not keep all others: the batch is cut until the one is found.
+            Word::Refused if count > 1 => self.most = (count / 2).max(1),
+            Word::Refused => {
+                self.discard();
+                self.pause(now);
+            }
+            Word::Failed => self.pause(now),
         }
-        self.failures = self.failures.saturating_add(1);
-        let factor = 2_u32.saturating_pow(self.failures.min(8));
-        self.next = now.plus(Duration::from_millis(100).saturating_mul(factor).min(PAUSE));
+    }
+
+    /// Has the next batch wait for nothing: there may be no later.
+    pub fn hurry(&mut self) {
+        self.next = Time::default();
+    }
+
+    /// What became of records since this was last asked.
+    pub fn tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
+    }
+
+    /// Gives up all that wait. Out: how many.
+    pub fn abandon(&mut self) -> u64 {
+        let count = number_of(self.records.len());
+        (self.bytes, self.flight) = (0, None);
+        self.records.clear();
+        self.tally.lost = self.tally.lost.saturating_add(count);
+        count
     }
 
     /// Whether so much waits that the next batch need not wait for its time.
     pub fn presses(&self) -> bool {
         let (bytes, records) = PRESS;
-        self.flying == 0 && (self.bytes >= bytes || self.records.len() >= records)
+        self.flight.is_none() && (self.bytes >= bytes || self.records.len() >= records)
+    }
+
+    /// Whether a batch is under way.
+    pub fn flies(&self) -> bool {
+        self.flight.is_some()
     }
 
     /// How many records wait.
@@ -102,11 +225,26 @@ impl Outbox {
         self.records.len()
     }
 
+    /// Calls are denied from here on until the broker takes something, unless they may queue. The pause grows, so that a
+    /// broker that takes nothing at all costs a record in ten seconds, and not the queue.
+    fn pause(&mut self, now: Time) {
+        self.failures = self.failures.saturating_add(1);
+        let factor = 2_u32.saturating_pow(self.failures.min(8));
+        self.next = now.plus(Duration::from_millis(100).saturating_mul(factor).min(PAUSE));
+    }
+
+    /// Gives up the first record. The next one that is made tells of it.
+    fn discard(&mut self) {
+        if let Some(Entry { tells, .. }) = self.remove() {
+            self.lost = self.lost.saturating_add(tells);
+            self.tally.lost = self.tally.lost.saturating_add(1);
+        }
+    }
+
     fn gap(&mut self, before: &Record) {
         let lost = std::mem::take(&mut self.lost);
-        let id = format!("{}.gap", before.id);
         let gap = Record {
-            id,
+            id: format!("{}.gap", before.id),
             time: before.time.clone(),
             kind: Kind::Gap,
             proxy: before.proxy.clone(),
@@ -114,13 +252,24 @@ impl Outbox {
             lost: Some(lost),
             ..Record::default()
         };
-        self.add(serde_json::to_string(&gap).unwrap_or_default());
+        self.add(Entry { text: serde_json::to_string(&gap).unwrap_or_default(), tells: lost });
     }
 
-    fn add(&mut self, text: String) {
-        self.bytes = self.bytes.saturating_add(text.len());
-        self.records.push_back(text);
+    fn add(&mut self, entry: Entry) {
+        self.tally.made = self.tally.made.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(entry.text.len());
+        self.records.push_back(entry);
     }
+
+    fn remove(&mut self) -> Option<Entry> {
+        let entry = self.records.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(entry.text.len());
+        Some(entry)
+    }
+}
+
+fn number_of(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -137,8 +286,8 @@ mod tests {
         Record { id: id.into(), ..Record::default() }
     }
 
-    fn ids(batch: &str) -> Vec<String> {
-        let batch: audit::Batch = serde_json::from_str(batch).unwrap();
+    fn ids(batch: &Batch) -> Vec<String> {
+        let batch: audit::Batch = serde_json::from_str(&batch.body).unwrap();
         batch.records.into_iter().map(|record| record.id).collect()
     }
 
@@ -149,12 +298,70 @@ mod tests {
         let first = outbox.batch(SECOND).unwrap();
         outbox.push(&record("b"));
         assert_eq!(outbox.batch(SECOND), None);
-        outbox.settled(false, SECOND);
+        outbox.settled(first.number, Word::Failed, SECOND);
         assert_eq!(outbox.batch(SECOND), None);
         let second = outbox.batch(SECOND.plus(PAUSE)).unwrap();
         assert!(ids(&first) == ["a"] && ids(&second) == ["a", "b"]);
-        outbox.settled(true, SECOND.plus(PAUSE));
+        outbox.settled(second.number, Word::Kept, SECOND.plus(PAUSE));
         assert!(outbox.waiting() == 0 && outbox.bytes == 0);
+        assert_eq!(outbox.tally(), Tally { made: 2, sent: 2, lost: 0 });
+    }
+
+    #[test]
+    fn a_word_that_never_comes_is_not_waited_for_and_a_late_one_is_about_its_own_batch() {
+        let mut outbox = outbox(65_536, WhenUnreachable::Deny);
+        outbox.push(&record("a"));
+        let lost = outbox.batch(SECOND).unwrap();
+        let late = SECOND.plus(LOST);
+        assert_eq!(outbox.batch(late), None);
+        outbox.push(&record("b"));
+        let again = outbox.batch(late.plus(PAUSE)).unwrap();
+        assert_eq!(ids(&again), ["a", "b"]);
+        outbox.settled(lost.number, Word::Kept, late.plus(PAUSE));
+        assert_eq!(outbox.waiting(), 2, "the late word was taken for one on the batch under way");
+        outbox.settled(again.number, Word::Kept, late.plus(PAUSE));
+        assert_eq!(outbox.waiting(), 0);
+    }
+
+    #[test]
+    fn a_record_the_broker_never_takes_costs_the_others_nothing_and_leaves_a_gap() {
+        let mut outbox = outbox(1 << 20, WhenUnreachable::Queue);
+        (0..100).for_each(|number| outbox.push(&record(&format!("r{number}"))));
+        let (mut now, mut kept, mut posts) = (SECOND, Vec::new(), 0);
+        while outbox.waiting() > 0 {
+            now = now.plus(Duration::from_secs(1));
+            let Some(batch) = outbox.batch(now) else { continue };
+            let poisoned = ids(&batch).iter().any(|id| id == "r42");
+            if !poisoned {
+                let records: audit::Batch = serde_json::from_str(&batch.body).unwrap();
+                kept.extend(records.records);
+            }
+            outbox.settled(batch.number, if poisoned { Word::Refused } else { Word::Kept }, now);
+            posts += 1;
+            assert!(posts < 30, "the batch is not cut");
+        }
+        outbox.push(&record("after"));
+        let last: audit::Batch = serde_json::from_str(&outbox.batch(now).unwrap().body).unwrap();
+        kept.extend(last.records);
+        let gaps: Vec<_> = kept.iter().filter(|record| record.kind == Kind::Gap).collect();
+        let [gap] = &gaps[..] else { panic!("{gaps:?}") };
+        assert_eq!((gap.lost, kept.len()), (Some(1), 99 + 2));
+        assert_eq!(outbox.tally(), Tally { made: 102, sent: 99, lost: 1 });
+    }
+
+    #[test]
+    fn a_broker_that_takes_nothing_gets_no_more_than_a_record_in_ten_seconds_and_calls_are_denied() {
+        let mut outbox = outbox(1 << 20, WhenUnreachable::Deny);
+        (0..100).for_each(|number| outbox.push(&record(&format!("r{number}"))));
+        for second in 0..60 {
+            let now = SECOND.plus(Duration::from_secs(second));
+            while let Some(batch) = outbox.batch(now) {
+                outbox.settled(batch.number, Word::Refused, now);
+            }
+        }
+        assert!(!outbox.admits());
+        let Tally { lost, .. } = outbox.tally();
+        assert!((1..15).contains(&lost), "{lost} are lost");
     }
 
     #[test]
@@ -162,12 +369,12 @@ mod tests {
         for (when, admits) in [(WhenUnreachable::Deny, false), (WhenUnreachable::Queue, true)] {
             let mut outbox = outbox(65_536, when);
             outbox.push(&record("a"));
-            outbox.batch(SECOND);
+            let batch = outbox.batch(SECOND).unwrap();
             assert!(outbox.admits());
-            outbox.settled(false, SECOND);
+            outbox.settled(batch.number, Word::Failed, SECOND);
             assert_eq!(outbox.admits(), admits);
-            outbox.batch(SECOND.plus(PAUSE)).unwrap();
-            outbox.settled(true, SECOND.plus(PAUSE));
+            let batch = outbox.batch(SECOND.plus(PAUSE)).unwrap();
+            outbox.settled(batch.number, Word::Kept, SECOND.plus(PAUSE));
             assert!(outbox.admits());
         }
     }
@@ -181,11 +388,13 @@ mod tests {
             pushed += 1;
         }
         assert!(!outbox.admits());
-        outbox.batch(SECOND).unwrap();
-        outbox.settled(true, SECOND);
+        let batch = outbox.batch(SECOND).unwrap();
+        outbox.settled(batch.number, Word::Kept, SECOND);
         outbox.push(&record("after"));
-        let batch: audit::Batch = serde_json::from_str(&outbox.batch(SECOND).unwrap()).unwrap();
+        let batch: audit::Batch = serde_json::from_str(&outbox.batch(SECOND).unwrap().body).unwrap();
         let [gap, after] = &batch.records[..] else { panic!("{batch:?}") };
         assert_eq!((gap.kind, gap.lost, after.id.as_str()), (Kind::Gap, Some(3), "after"));
+        let Tally { made, sent, lost } = outbox.tally();
+        assert_eq!((lost, made), (3, sent + lost + 2));
     }
 }

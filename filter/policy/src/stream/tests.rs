@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::outbox::Word;
 use crate::testing::{NOW, claims, gate, token};
 use crate::wire::exchange::Response;
 
@@ -60,7 +61,7 @@ impl Ride {
     }
 
     fn records(&mut self) -> Vec<Value> {
-        let batch = self.gate.outbox.batch(NOW).unwrap_or(r#"{"records":[]}"#.into());
+        let batch = self.gate.outbox.batch(NOW).map_or(r#"{"records":[]}"#.into(), |batch| batch.body);
         serde_json::from_str::<Value>(&batch).unwrap()["records"].as_array().unwrap().clone()
     }
 }
@@ -316,8 +317,8 @@ fn an_upstream_that_refuses_is_not_relayed() {
 fn calls_stop_while_records_do_not_arrive() {
     let mut ride = Ride::new();
     ride.gate.outbox.push(&Record::default());
-    ride.gate.outbox.batch(NOW).unwrap();
-    ride.gate.outbox.settled(false, NOW);
+    let batch = ride.gate.outbox.batch(NOW).unwrap();
+    ride.gate.outbox.settled(batch.number, Word::Failed, NOW);
     let (status, body) = reply(&ride.post(LOOKUP));
     assert_eq!((status, &body["error"]["data"]["reason"]), (503, &json!("audit_unavailable")));
 }
