@@ -17,6 +17,7 @@ mod lists;
 mod native;
 mod outage;
 mod protocols;
+mod reload;
 mod revocation;
 mod rotation;
 mod scene;

@@ -199,6 +199,23 @@ impl Scene {
         panic!("the audit never held what was expected: {records:#?}");
     }
 
+    /// All records that match `query`, however many.
+    pub async fn audit(&self, query: &str) -> Vec<Value> {
+        let http = reqwest::Client::builder().no_proxy().build().expect("a client builds");
+        let (mut records, mut after) = (Vec::new(), 0);
+        loop {
+            let url = format!("{}/v1/audit/events?limit=1000&after={after}&{query}", self.stack.ports.broker());
+            let request = http.get(&url).bearer_auth(self.stack.secret("admin.token"));
+            let answer: Value = request.send().await.expect("the broker answers").json().await.expect("it is JSON");
+            let page = answer["records"].as_array().expect("records are a list");
+            if page.is_empty() {
+                return records;
+            }
+            records.extend(page.iter().cloned());
+            after = answer["after"].as_i64().expect("there is a number to go on after");
+        }
+    }
+
     /// Nothing secret may be in what the programs wrote about themselves.
     pub fn keeps_quiet(&self, tokens: &[&str]) {
         let logs = self.stack.logs();

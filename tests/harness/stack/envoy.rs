@@ -44,7 +44,8 @@ pub async fn try_start(dir: &Path, ports: Ports) -> Result<Process, Failure> {
     let mut command = Command::new(binary);
     command.arg("--config-path").arg(dir.join("envoy.json"));
     // Without hot restart there is no base id to share, so any number of Envoys run side by side.
-    command.args(["--concurrency", "2", "--disable-hot-restart"]);
+    // What a new configuration replaces goes at once.
+    command.args(["--concurrency", "2", "--disable-hot-restart", "--drain-time-s", "0"]);
     command.args(["--log-level", "warning", "--component-log-level", "wasm:info"]);
     command.env("ACCREDIT_PROXY_SECRET", secret(dir, "proxy.secret"));
     let envoy = Process::spawn("envoy", &mut command, dir);
