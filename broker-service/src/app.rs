@@ -25,7 +25,7 @@ use crate::seal::vault::Vault;
 use crate::secrets::Secrets;
 use crate::sessions::{self, Rotation};
 use crate::store::Store;
-use crate::{agents, audit, checkpoint, keys, lease, metadata, operator, revocations, secrets, token};
+use crate::{agents, audit, checkpoint, keys, lease, metadata, metrics, operator, revocations, secrets, token};
 
 /// What every handler may use.
 #[derive(Clone)]
@@ -142,6 +142,7 @@ impl App {
             .route("/readyz", get(operator::ready))
             .route("/v1/revocations", post(revocations::add).layer(intake(64 * 1024)))
             .route("/v1/revocations/lift", post(revocations::lift).layer(intake(64 * 1024)))
+            .route("/metrics", get(metrics::answer))
             // Routes that may take longer come below this line.
             .route_layer(middleware::from_fn_with_state(answer, limit))
             .route("/v1/revocations", get(revocations::feed::answer))

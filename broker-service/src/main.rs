@@ -21,6 +21,7 @@ mod lease;
 mod limit;
 mod listener;
 mod metadata;
+mod metrics;
 mod note;
 mod operator;
 mod outbound;

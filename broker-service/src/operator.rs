@@ -45,7 +45,7 @@ pub async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
     if app.stop.phase() == Phase::Stopping {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
     }
-    match app.store.ready().await {
+    match app.store.probe().await {
         Ok(()) => (StatusCode::OK, "ready\n"),
         Err(error) => {
             tracing::warn!("not ready: {error}");

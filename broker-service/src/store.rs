@@ -13,13 +13,14 @@ mod statement;
 
 use std::ops::Deref;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 use std::{error, fmt};
 
-use accredit_policy::Secret;
 use accredit_policy::history::History;
 use accredit_policy::wire::audit::Record;
+use accredit_policy::{Secret, Time};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::Migrator;
 use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _};
@@ -33,9 +34,14 @@ pub use revoked::Change;
 pub use statement::Statement;
 
 use crate::chain::Head;
+use crate::clock;
+use crate::metrics::Metrics;
 
 /// How long a caller waits for the disk before it is told that it cannot be had.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// For how long a write says that the next one will do.
+const FRESH: Duration = Duration::from_secs(1);
 
 static MIGRATOR: Migrator = sqlx::migrate!();
 
@@ -64,6 +70,9 @@ pub struct Base {
     /// The number of the last revocation that is known here.
     seq: watch::Sender<i64>,
     writer: Arc<Mutex<order::Writer>>,
+    metrics: Metrics,
+    /// When something last reached the disk, in milliseconds; 0 once something did not.
+    wrote: AtomicU64,
 }
 
 impl Deref for Store {
@@ -137,16 +146,21 @@ impl Store {
         install_default_drivers();
         let url = database.url();
         let options: AnyConnectOptions = url.reveal().parse()?;
-        let greeting = database.greeting();
+        let (greeting, place) = (database.greeting(), database.clone());
         let pool = AnyPoolOptions::new().max_connections(8).acquire_timeout(PATIENCE);
         let pool = pool.after_connect(move |connection, _| {
-            Box::pin(async move { connection.execute(greeting).await.map(|_| ()) })
+            let place = place.clone();
+            Box::pin(async move {
+                connection.execute(greeting).await?;
+                durable(connection, &place).await
+            })
         });
         let pool = pool.connect_with(options).await?;
         MIGRATOR.run(&pool).await?;
-        durable(&mut *pool.acquire().await?, &database).await?;
         let (seq, _) = watch::channel(0);
-        let base = Arc::new(Base { pool, database, revoked: RwLock::default(), seq, writer: Arc::default() });
+        let (metrics, wrote) = (Metrics::default(), AtomicU64::default());
+        let (revoked, writer) = (RwLock::default(), Arc::default());
+        let base = Arc::new(Base { pool, database, revoked, seq, writer, metrics, wrote });
         base.refresh().await?;
         let (writer, jobs) = mpsc::channel(group::MOST);
         tokio::spawn(group::write(Arc::clone(&base), jobs));
@@ -182,9 +196,25 @@ impl Store {
         self.ask(group::Job::Intent { intent: Box::new(intent), done }, word).await
     }
 
-    /// Whether the database can be written now.
+    /// Waits for what was given to the writer before.
     pub async fn ready(&self) -> Result<(), NotKept> {
         self.append(Vec::new()).await
+    }
+
+    /// Whether the database can be written now: something has just been, or is for the question. A transaction that writes
+    /// nothing would succeed on a full disk.
+    pub async fn probe(&self) -> Result<(), NotKept> {
+        let wrote = Time::from_millis(self.wrote.load(Ordering::Relaxed));
+        if clock::now().since(wrote) < FRESH {
+            return Ok(());
+        }
+        let (done, word) = oneshot::channel();
+        self.ask(group::Job::Probe { done }, word).await
+    }
+
+    /// How many callers wait for the writer.
+    pub fn waiting(&self) -> usize {
+        self.writer.max_capacity().saturating_sub(self.writer.capacity())
     }
 
     /// Lets the writer finish what it was given, and stops it; nothing is recorded after that. Out: where its chain ends.
@@ -202,11 +232,25 @@ impl Store {
             self.writer.send(job).await.map_err(|_| stopped())?;
             word.await.map_err(|_| stopped())?
         };
-        timeout(PATIENCE, kept).await.unwrap_or_else(|_| Err(NotKept("the disk does not answer".into()).into()))
+        timeout(PATIENCE, kept).await.unwrap_or_else(|_| {
+            self.failed(1);
+            Err(NotKept("the disk does not answer".into()).into())
+        })
     }
 }
 
 impl Base {
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// So many writes did not reach the disk.
+    fn failed(&self, writes: usize) {
+        self.wrote.store(0, Ordering::Relaxed);
+        self.metrics.failed(writes);
+    }
+
     /// The connections for reading, and for writing what needs no order.
     pub fn pool(&self) -> &AnyPool {
         &self.pool

@@ -32,10 +32,19 @@ use form::Form;
 pub async fn answer(State(app): State<App>, caller: Caller, body: Bytes) -> Result<Response, ApiError> {
     let form = Form::parse(&caller.headers, &body)?;
     let client = identify(&app, &caller, Some(&form)).await?;
+    let metrics = app.store.metrics();
+    let counted = |grant, answer: Result<Value, ApiError>| {
+        metrics.token(grant, &answer);
+        answer
+    };
     let answer = match (client, form.required("grant_type")?) {
-        (Client::Agent(agent), "client_credentials") => issue::answer(&app, &caller, &agent, &form).await?,
-        (Client::Agent(agent), GRANT) => delegate::answer(&app, &caller, &agent, &form).await?,
-        (Client::Agent(agent), id_jag::GRANT) => id_jag::answer(&app, &caller, &agent, &form).await?,
+        (Client::Agent(agent), "client_credentials") => {
+            counted("client_credentials", issue::answer(&app, &caller, &agent, &form).await)?
+        }
+        (Client::Agent(agent), GRANT) => {
+            counted("token_exchange", delegate::answer(&app, &caller, &agent, &form).await)?
+        }
+        (Client::Agent(agent), id_jag::GRANT) => counted("id_jag", id_jag::answer(&app, &caller, &agent, &form).await)?,
         (Client::Proxy(proxy), GRANT) => exchange::answer(&app, proxy, &form).await?,
         (Client::Proxy(_), "client_credentials" | id_jag::GRANT) => {
             return Err(ApiError::new(Code::AccessDenied, "this grant is not for this client"));

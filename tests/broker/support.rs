@@ -156,6 +156,13 @@ impl Desk {
         self.ask("gateway", &form).await
     }
 
+    /// One series of the broker's metrics; 0 where nothing was counted yet.
+    pub async fn metric(&self, series: &str) -> u64 {
+        let text = self.http.get(self.url("/metrics")).send().await.expect("it answers").text().await.expect("a text");
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.map_or(0, |value| value.parse().expect("a number"))
+    }
+
     /// The audit but for administrative acts and what it says of itself, as operators see it.
     pub async fn records(&self, query: &str) -> Vec<Value> {
         let records = self.all_records(query).await;

@@ -139,7 +139,9 @@ async fn close(app: &App, row: &Row, why: Why) -> Result<(), sqlx::Error> {
     let query = query.bind(clock::signed(clock::now())).bind(why.name()).bind(&row.id);
     query.execute(&mut *transaction).await?;
     crate::store::insert(&mut transaction, &[&record]).await?;
-    transaction.commit().await
+    transaction.commit().await?;
+    app.store.metrics().ended(why);
+    Ok(())
 }
 
 fn record(app: &App, row: &Row, why: Why) -> Result<Record, getrandom::Error> {

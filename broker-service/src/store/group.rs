@@ -1,7 +1,8 @@
 //! The writer: as many callers' records and intents in one commit as wait for one.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use accredit_policy::token::Verified;
 use accredit_policy::wire::audit::Record;
@@ -11,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::{Base, NotKept, audit};
+use crate::clock;
 use crate::lease::{self, Row};
 
 /// The most callers one commit serves.
@@ -31,6 +33,8 @@ pub(super) enum Job {
     Delivery { records: Vec<Record>, done: oneshot::Sender<Result<(), NotKept>> },
     /// An intent and its lease.
     Intent { intent: Box<Intent>, done: oneshot::Sender<Result<(), NotIntended>> },
+    /// Whatever shows that the disk can be written.
+    Probe { done: oneshot::Sender<Result<(), NotKept>> },
     /// Nothing more.
     Stop { done: oneshot::Sender<Result<(), NotKept>> },
 }
@@ -75,15 +79,24 @@ pub(super) async fn write(base: Arc<Base>, mut jobs: mpsc::Receiver<Job>) {
             jobs.close();
         }
         // The server's own bounds say nothing where its packets are lost.
+        let began = Instant::now();
         let committed = timeout(STALL, commit(&base, &mut line, &group)).await;
         let committed = committed.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut));
         match committed {
-            Ok(revoked) => group.drain(..).zip(revoked).for_each(|(job, revoked)| job.done(revoked)),
+            Ok(Done { revoked, given, new }) => {
+                // What has written nothing says nothing of the disk.
+                if given > 0 || group.iter().any(Job::probes) {
+                    base.metrics.committed(given, new, began.elapsed());
+                    base.wrote.store(clock::now().millis(), Ordering::Relaxed);
+                }
+                group.drain(..).zip(revoked).for_each(|(job, revoked)| job.done(revoked));
+            }
             Err(error) => {
                 // Not back to the pool: nobody knows what state it is in.
                 drop(line.take().map(PoolConnection::detach));
                 let error = NotKept::from(error);
                 tracing::error!("audit records were {error}");
+                base.failed(group.len());
                 group.drain(..).for_each(|job| job.failed(&error));
             }
         }
@@ -105,8 +118,17 @@ async fn gather(jobs: &mut mpsc::Receiver<Job>, group: &mut Vec<Job>, line: &mut
     jobs.recv_many(group, MOST).await
 }
 
-/// Writes the group; says of each job whether it was left out because of a revocation.
-async fn commit(base: &Base, line: &mut Line, group: &[Job]) -> Result<Vec<bool>, sqlx::Error> {
+/// What a commit has written.
+struct Done {
+    /// Of each job whether it was left out because of a revocation.
+    revoked: Vec<bool>,
+    /// How many records there were, and how many of them were new.
+    given: u64,
+    new: u64,
+}
+
+/// Writes the group.
+async fn commit(base: &Base, line: &mut Line, group: &[Job]) -> Result<Done, sqlx::Error> {
     let connection = match line {
         Some(connection) => connection,
         None => line.insert(base.pool().acquire().await?),
@@ -124,8 +146,13 @@ async fn commit(base: &Base, line: &mut Line, group: &[Job]) -> Result<Vec<bool>
     audit::insert(&mut transaction, &records).await?;
     let leases: Vec<&Row> = kept().filter_map(Job::lease).collect();
     insert(&mut transaction, &leases).await?;
+    if group.iter().any(Job::probes) {
+        let query = sqlx::query("UPDATE probe SET at = $1").bind(clock::signed(clock::now()));
+        query.execute(&mut *transaction).await?;
+    }
     transaction.commit().await?;
-    Ok(revoked)
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    Ok(Done { given: count(kept().flat_map(Job::records).count()), new: count(records.len()), revoked })
 }
 
 /// The records of these jobs that are not there yet.
@@ -161,21 +188,25 @@ impl Job {
     fn records(&self) -> &[Record] {
         match self {
             Self::Records { records, .. } | Self::Delivery { records, .. } => records,
-            Self::Stop { .. } => &[],
+            Self::Probe { .. } | Self::Stop { .. } => &[],
             Self::Intent { intent, .. } => std::slice::from_ref(&intent.record),
         }
     }
 
+    fn probes(&self) -> bool {
+        matches!(self, Self::Probe { .. })
+    }
+
     fn lease(&self) -> Option<&Row> {
         match self {
-            Self::Records { .. } | Self::Delivery { .. } | Self::Stop { .. } => None,
+            Self::Records { .. } | Self::Delivery { .. } | Self::Probe { .. } | Self::Stop { .. } => None,
             Self::Intent { intent, .. } => Some(&intent.lease),
         }
     }
 
     fn revoked(&self, base: &Base) -> bool {
         match self {
-            Self::Records { .. } | Self::Delivery { .. } | Self::Stop { .. } => false,
+            Self::Records { .. } | Self::Delivery { .. } | Self::Probe { .. } | Self::Stop { .. } => false,
             Self::Intent { intent, .. } => {
                 base.revoked(|revoked| revoked.hit(&intent.verified, &intent.server, Some(&intent.tool)))
             }
@@ -185,15 +216,17 @@ impl Job {
     /// A caller that no longer waits needs no word.
     fn done(self, revoked: bool) {
         match self {
-            Self::Records { done, .. } | Self::Delivery { done, .. } | Self::Stop { done } => drop(done.send(Ok(()))),
+            Self::Records { done, .. } | Self::Delivery { done, .. } | Self::Probe { done } | Self::Stop { done } => {
+                drop(done.send(Ok(())));
+            }
             Self::Intent { done, .. } => drop(done.send(if revoked { Err(NotIntended::Revoked) } else { Ok(()) })),
         }
     }
 
     fn failed(self, error: &NotKept) {
         match self {
-            Self::Records { done, .. } | Self::Delivery { done, .. } | Self::Stop { done } => {
-                drop(done.send(Err(error.clone())))
+            Self::Records { done, .. } | Self::Delivery { done, .. } | Self::Probe { done } | Self::Stop { done } => {
+                drop(done.send(Err(error.clone())));
             }
             Self::Intent { done, .. } => drop(done.send(Err(error.clone().into()))),
         }

@@ -28,9 +28,16 @@ use crate::store::{Intent, NotIntended, insert};
 
 /// Mints a credential for `proxy`, or refuses.
 pub async fn answer(app: &App, proxy: String, form: &Form) -> Result<Value, ApiError> {
-    let policy = &app.policy;
     let call = call(form)?;
-    let mut record = begin(policy, proxy, &call)?;
+    // A name the configuration does not know is the caller's, and makes no label.
+    let kind = app.credentials.get(&call.credential).map_or("none", |definition| definition.kind.name());
+    let answer = decided(app, proxy, form, call).await;
+    app.store.metrics().mint(kind, &answer);
+    answer
+}
+
+async fn decided(app: &App, proxy: String, form: &Form, call: ToolCall) -> Result<Value, ApiError> {
+    let mut record = begin(&app.policy, proxy, &call)?;
     match judge(app, form, call, &mut record).await {
         // A proxy that hangs up must not leave half a credential behind: what was begun is finished.
         Ok(asked) => {

@@ -98,6 +98,26 @@ impl Postgres {
         done.unwrap_or_else(|error| panic!("{statement}: {error}"));
     }
 
+    /// Has all of it stand still: what was sent is neither answered nor refused.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = self.process.pid();
+        let sessions = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        let sessions = sessions.split_whitespace().filter_map(|id| id.parse().ok());
+        for id in sessions.chain([id as i32]).filter_map(Pid::from_raw) {
+            // A session may have ended meanwhile.
+            kill_process(id, signal).ok();
+        }
+    }
+
     /// Ends it at once, with all its sessions: a crash.
     pub fn kill(&mut self) {
         let id = self.process.pid();

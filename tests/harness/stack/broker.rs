@@ -48,8 +48,26 @@ impl Broker {
     /// # Errors
     /// Its log, when it ends or does not get ready.
     pub async fn start_for(dir: &Path, url: &str, http: reqwest::ClientBuilder) -> Result<Self, Failure> {
+        Self::start_as(dir, url, http, |_| ()).await
+    }
+
+    /// The same in other surroundings.
+    ///
+    /// # Errors
+    /// Its log, when it ends or does not get ready.
+    pub async fn start_in(dir: &Path, url: &str, wrap: impl FnOnce(&mut Command)) -> Result<Self, Failure> {
+        Self::start_as(dir, url, reqwest::Client::builder().no_proxy(), wrap).await
+    }
+
+    async fn start_as(
+        dir: &Path,
+        url: &str,
+        http: reqwest::ClientBuilder,
+        wrap: impl FnOnce(&mut Command),
+    ) -> Result<Self, Failure> {
         let mut command = Command::new(&Programs::built().accredit);
         command.args(["serve", "--config"]).arg(dir.join("broker.yaml"));
+        wrap(&mut command);
         let process = Process::spawn("broker", &mut command, dir).ready_for(&format!("{url}/readyz"), http).await?;
         Ok(Self { process, url: url.to_owned(), dir: dir.to_owned() })
     }
