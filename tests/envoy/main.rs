@@ -12,6 +12,7 @@ mod conversations;
 mod discovery;
 mod early;
 mod feed;
+mod flood;
 mod hall;
 mod lists;
 mod native;
