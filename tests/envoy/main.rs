@@ -8,6 +8,7 @@ mod attacks;
 mod binding;
 mod bodies;
 mod bypasses;
+mod canary;
 mod conversations;
 mod discovery;
 mod early;

@@ -140,7 +140,7 @@ fn trace() -> String {
 
 fn traced(scene: &Scene, trace: &str) -> Vec<u8> {
     let post = scene.post(&scene.token().sign(), "crm_lookup");
-    post.header("traceparent", &format!("00-{trace}-00000000000000ff-01")).body(call("crm_lookup").as_bytes())
+    post.header("traceparent", format!("00-{trace}-00000000000000ff-01")).body(call("crm_lookup").as_bytes())
 }
 
 /// Calls until it is told to stop. Out: the traces of those that were answered; a connection that is cut has no answer.

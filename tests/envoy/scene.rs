@@ -29,6 +29,7 @@ pub struct Setup {
     top: Vec<(&'static str, Value)>,
     beside: Vec<(&'static str, Value)>,
     edits: Vec<Edit>,
+    credentials: Vec<(&'static str, Value)>,
 }
 
 /// A change of Envoy's configuration.
@@ -46,6 +47,7 @@ impl Setup {
             top: Vec::new(),
             beside: Vec::new(),
             edits: Vec::new(),
+            credentials: Vec::new(),
         }
     }
 
@@ -84,6 +86,12 @@ impl Setup {
         this.envoy(move |config| config["static_resources"]["clusters"].as_array_mut().unwrap().push(cluster))
     }
 
+    /// Adds a credential of the broker's.
+    pub fn credential(mut self, name: &'static str, definition: Value) -> Self {
+        self.credentials.push((name, definition));
+        self
+    }
+
     /// Edits Envoy's configuration.
     pub fn envoy(mut self, edit: impl FnOnce(&mut Value) + 'static) -> Self {
         self.edits.push(Box::new(edit));
@@ -92,7 +100,7 @@ impl Setup {
 
     /// Starts it; `None` where there is no Envoy.
     pub async fn open(self) -> Option<Scene> {
-        let Self { name, issuer, server, top, beside, edits } = self;
+        let Self { name, issuer, server, top, beside, edits, credentials } = self;
         if !envoy::available(&name) {
             return None;
         }
@@ -101,6 +109,11 @@ impl Setup {
             let mut policy = trusting(&text, issuer, server, top);
             beside.into_iter().for_each(|(name, server)| policy["servers"][name] = server);
             policy.to_string()
+        });
+        let stack = stack.broker(move |text| {
+            let mut config: Value = serde_saphyr::from_str(&text).expect("the broker's configuration is YAML");
+            credentials.into_iter().for_each(|(name, definition)| config["credentials"][name] = definition);
+            config.to_string()
         });
         let stack = stack.envoy(move |config| edits.into_iter().for_each(|edit| edit(config))).start().await;
         Some(Scene { stack, issuer: Issuer::new(CORP).at_now() })

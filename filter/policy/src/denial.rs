@@ -214,31 +214,38 @@ pub struct Denial {
     /// All scopes the call needs, where scopes would have helped.
     pub required: Scopes,
     /// The entry of the policy that denied, where one did.
-    pub rule: Option<String>,
-    /// The actor it does not accept.
-    pub actor: Option<String>,
+    pub by: Option<Box<By>>,
     /// Whether the rule that denied is enforced.
     pub mode: Mode,
     /// For the operator's log; never sent.
     pub note: String,
 }
 
+/// What denied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct By {
+    /// The entry of the policy, below its server.
+    pub rule: String,
+    /// The actor it does not accept.
+    pub actor: Option<String>,
+}
+
 impl Denial {
     /// A denial for `reason`, explained to the operator by `note`.
     pub fn new(reason: Reason, note: impl Into<String>) -> Self {
-        let (tool, rule, actor) = (None, None, None);
-        Self { reason, tool, required: Scopes::default(), rule, actor, mode: Mode::Enforce, note: note.into() }
+        Self { reason, tool: None, required: Scopes::default(), by: None, mode: Mode::Enforce, note: note.into() }
     }
 
     /// The same, by the entry `rule` of the policy.
     pub fn by(self, rule: impl Into<String>) -> Self {
-        Self { rule: Some(rule.into()), ..self }
+        Self { by: Some(Box::new(By { rule: rule.into(), actor: None })), ..self }
     }
 
     /// The least that would have let it through what denied it, for who holds the scopes `held`.
     pub fn remedy(&self, held: &Scopes) -> Option<Remedy> {
         let scopes = Remedy::of(&self.required.without(held));
-        let remedy = Remedy { rule: self.rule.clone(), actor: self.actor.clone(), ..scopes };
+        let (rule, actor) = self.by.as_deref().map_or((None, None), |by| (Some(by.rule.clone()), by.actor.clone()));
+        let remedy = Remedy { rule, actor, ..scopes };
         (remedy != Remedy::default()).then_some(remedy)
     }
 

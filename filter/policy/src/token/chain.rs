@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::Refusal;
-use crate::denial::{Denial, Reason};
+use crate::denial::{By, Denial, Reason};
 use crate::pattern::Pattern;
 
 /// The deepest chain that is read.
@@ -114,8 +114,8 @@ impl Delegation {
         let allowed = |actor: &Actor| self.actors.as_ref().is_none_or(|list| meant(actor, list));
         if let Some((hop, actor)) = (1_usize..).zip(chain.actors()).find(|(_, actor)| !allowed(actor)) {
             let note = format!("actor {hop} of the chain is not among `delegation.actors`");
-            let denial = Denial::new(Reason::ChainActor, note).by("delegation.actors");
-            return Err(Denial { actor: Some(actor.subject.clone()), ..denial });
+            let by = By { rule: "delegation.actors".into(), actor: Some(actor.subject.clone()) };
+            return Err(Denial { by: Some(Box::new(by)), ..Denial::new(Reason::ChainActor, note) });
         }
         let again = |(hop, name): (usize, &str)| chain.names().take(hop).any(|before| before == name);
         match chain.names().enumerate().any(again) {
