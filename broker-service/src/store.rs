@@ -8,6 +8,7 @@ mod group;
 mod listen;
 mod once;
 mod revoked;
+mod search;
 mod statement;
 
 use std::ops::Deref;
