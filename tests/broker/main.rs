@@ -2,6 +2,7 @@
 
 mod agents;
 mod audit;
+mod audit_query;
 mod aws;
 mod binding;
 mod cli;

@@ -2,6 +2,7 @@
 
 mod agents;
 mod audit;
+mod audit_query;
 mod binding;
 mod client;
 mod clients;
