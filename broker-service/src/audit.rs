@@ -1,6 +1,8 @@
 //! Audit records: the proxies deliver them, the operators read them.
 
 pub mod filter;
+pub mod ocsf;
+pub mod otlp;
 pub mod query;
 
 use accredit_policy::wire::audit::{BATCH, Batch, Kind, Record};
