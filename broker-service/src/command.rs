@@ -1,6 +1,7 @@
 //! The command line.
 
 mod agents;
+mod audit;
 mod explain;
 mod keys;
 mod leases;
@@ -44,6 +45,9 @@ enum Verb {
     /// List and take back credentials that were minted.
     #[command(subcommand)]
     Leases(leases::Leases),
+    /// Search, follow and export the audit.
+    #[command(subcommand)]
+    Audit(Box<audit::Audit>),
     /// Put, list and remove secrets of targets, and change the key that seals them.
     #[command(subcommand)]
     Secrets(secrets::Secrets),
@@ -96,6 +100,7 @@ impl Command {
             Verb::Policy(Policy::Schema) => policy::schema(),
             Verb::Agents(agents) => agents.run().await,
             Verb::Leases(leases) => leases.run().await,
+            Verb::Audit(audit) => audit.run().await,
             Verb::Secrets(secrets) => secrets.run().await,
         }
     }

@@ -10,7 +10,7 @@ use super::audit::{deliver, record};
 use super::support::{Answer, Desk};
 
 /// A record with a value everywhere.
-fn whole(id: &str) -> Value {
+pub fn whole(id: &str) -> Value {
     json!({
         "id": id, "time": "2026-11-23T00:00:00.000Z", "kind": "decision", "decision": "deny", "reason": "scope_missing",
         "agent": { "issuer": "https://idp", "id": "scout" }, "subject": "alice", "chain": ["scout", "planner", "front"],
@@ -21,7 +21,7 @@ fn whole(id: &str) -> Value {
 }
 
 /// One that has other values everywhere.
-fn other() -> Value {
+pub fn other() -> Value {
     json!({
         "id": "other", "time": "2026-11-24T00:00:00.000Z", "kind": "outcome", "decision": "permit", "reason": "revoked",
         "agent": { "issuer": "https://ipd", "id": "clerk" }, "subject": "bob", "chain": ["clerk", "planner-2"],
@@ -30,7 +30,8 @@ fn other() -> Value {
     })
 }
 
-async fn keep(desk: &Desk, records: &[Value]) {
+/// Delivers records as the proxy.
+pub async fn keep(desk: &Desk, records: &[Value]) {
     let answer = deliver(desk, "gateway", json!({ "records": records }).to_string()).await;
     assert_eq!(answer.status, 204, "{answer:?}");
 }

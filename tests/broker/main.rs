@@ -2,7 +2,9 @@
 
 mod agents;
 mod audit;
+mod audit_export;
 mod audit_query;
+mod audit_tail;
 mod aws;
 mod binding;
 mod cli;

@@ -2,7 +2,9 @@
 
 mod agents;
 mod audit;
+mod audit_export;
 mod audit_query;
+mod audit_tail;
 mod binding;
 mod client;
 mod clients;
