@@ -1,5 +1,6 @@
 //! Audit records: the proxies deliver them, the operators read them.
 
+pub mod exporter;
 pub mod filter;
 pub mod ocsf;
 pub mod otlp;

@@ -1,6 +1,7 @@
 //! From `broker.yaml` to a [`Config`], with every mistake reported at once.
 
 mod agents;
+mod audit;
 mod credentials;
 mod delegation;
 mod keys;
@@ -30,6 +31,7 @@ pub use listener::{Clients, Listen};
 use secrets::Wrapping;
 
 use crate::agents::profile;
+use crate::audit::exporter::Collector;
 use crate::credential::Definition;
 use crate::keys::Schedule;
 use crate::proxies::Proxies;
@@ -70,6 +72,8 @@ pub struct Config {
     pub max_depth: usize,
     /// When keys that sign tokens take turns.
     pub signing_keys: Schedule,
+    /// Where records go besides the database.
+    pub collector: Option<Collector>,
 }
 
 /// Why a file cannot be used.
@@ -161,6 +165,7 @@ impl Files {
             enterprise,
             delegation,
             signing_keys,
+            audit,
             unknown,
         } = raw;
         let root = Path::root();
@@ -189,6 +194,7 @@ impl Files {
         let enterprises = self.enterprises(enterprise, issuer.as_deref(), &root.at("enterprise"));
         let max_depth = self.delegation(delegation, &root.at("delegation"));
         let signing_keys = self.schedule(signing_keys, &root.at("signing_keys"));
+        let collector = self.audit(audit, &root.at("audit"));
         self.own_keys(policy.as_ref(), issuer.as_deref(), &root.at("policy"));
         let (issuer, listen, data, policy, operator) = (issuer?, listen?, data?, policy?, operator?);
         let database = database?;
@@ -207,6 +213,7 @@ impl Files {
             enterprises,
             max_depth,
             signing_keys,
+            collector,
         })
     }
 

@@ -3,6 +3,7 @@
 mod agents;
 mod audit;
 mod audit_export;
+mod audit_otlp;
 mod audit_query;
 mod audit_tail;
 mod aws;

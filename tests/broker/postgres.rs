@@ -3,7 +3,9 @@
 mod agents;
 mod audit;
 mod audit_export;
+mod audit_otlp;
 mod audit_query;
+mod audit_replicas;
 mod audit_tail;
 mod binding;
 mod client;

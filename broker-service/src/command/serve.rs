@@ -12,6 +12,7 @@ use crate::agents::known::Known;
 use crate::agents::life::{self, Uses};
 use crate::agents::registry;
 use crate::app::{App, Inner};
+use crate::audit::exporter;
 use crate::config::{self, Config, Listen};
 use crate::issuer::Issuer;
 use crate::keys::rotate::import;
@@ -44,6 +45,7 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
         signing_keys,
         enterprises,
         max_depth,
+        collector,
     } = config::broker(path)?;
     DirBuilder::new()
         .recursive(true)
@@ -87,6 +89,7 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
     let _reaper = reap::follow(&app).await?;
     let _keeper = life::follow(&app);
     let _follower = foreign::follow(&app);
+    let _exporter = exporter::follow(&app, collector);
     let secured = tls.is_some();
     let listener =
         Listener::bind(address, tls, limits).await.map_err(|error| format!("`listen`: {address}: {error}"))?;

@@ -49,6 +49,30 @@ object! {
         pub delegation: Delegation,
         /// When the keys take turns that sign tokens.
         pub signing_keys: SigningKeys,
+        /// Where audit records go besides the database.
+        pub audit: Audit,
+    }
+}
+
+object! {
+    /// Where audit records go besides the database.
+    pub struct Audit {
+        /// An OpenTelemetry collector.
+        pub otlp: Otlp,
+    }
+}
+
+object! {
+    /// An OpenTelemetry collector that takes logs over OTLP/HTTP in JSON.
+    pub struct Otlp {
+        /// The whole URL, such as `https://collector.internal/v1/logs`.
+        pub url: String,
+        /// A file with headers for every request, one a line, such as `authorization: Bearer …`.
+        pub headers_file: String,
+        /// A file with the certificates that the collector's may be signed by, beside those of the system.
+        pub ca_file: String,
+        /// The most records one request has; `512` unless given, which is the most.
+        pub batch: u64,
     }
 }
 
