@@ -120,6 +120,7 @@ impl App {
             .route("/introspect", post(token::introspect::answer).layer(intake(64 * 1024)))
             .route("/revoke", post(token::revoke::answer).layer(intake(64 * 1024)))
             .route("/v1/audit/events", post(audit::deliver).layer(intake(1024 * 1024)).get(audit::query::answer))
+            .route("/v1/audit/reports/{name}", get(audit::report::answer))
             .route("/v1/audit/exporter", get(audit::exporter::status))
             .route(PATH, get(sessions::answer))
             .route("/v1/agents", get(agents::api::list).post(agents::api::register).layer(intake(64 * 1024)))

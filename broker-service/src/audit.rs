@@ -5,6 +5,7 @@ pub mod filter;
 pub mod ocsf;
 pub mod otlp;
 pub mod query;
+pub mod report;
 
 use accredit_policy::wire::audit::{BATCH, Batch, Kind, Record};
 use axum::body::Bytes;

@@ -45,7 +45,7 @@ enum Verb {
     /// List and take back credentials that were minted.
     #[command(subcommand)]
     Leases(leases::Leases),
-    /// Search, follow and export the audit.
+    /// Search, follow, export and sum up the audit.
     #[command(subcommand)]
     Audit(Box<audit::Audit>),
     /// Put, list and remove secrets of targets, and change the key that seals them.

@@ -10,15 +10,15 @@ use serde_json::{Value, json};
 use super::audit_query::{keep, other, whole};
 use super::support::{Desk, RESOURCE};
 
-fn audit(desk: &Desk, args: &[&str]) -> Output {
+/// Runs `accredit audit`.
+pub fn audit(desk: &Desk, args: &[&str]) -> Output {
     let token = desk.broker.dir().join("secret");
     let fixed = ["--broker", &desk.broker.url, "--token-file", token.to_str().unwrap()];
-    let (verb, args) = args.split_first().unwrap();
-    accredit(&[&["audit", verb][..], &fixed, args].concat(), b"")
+    accredit(&[&["audit"], args, &fixed].concat(), b"")
 }
 
 /// What it prints.
-fn text(desk: &Desk, args: &[&str]) -> String {
+pub fn text(desk: &Desk, args: &[&str]) -> String {
     let output = audit(desk, args);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()

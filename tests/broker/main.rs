@@ -5,6 +5,7 @@ mod audit;
 mod audit_export;
 mod audit_otlp;
 mod audit_query;
+mod audit_report;
 mod audit_tail;
 mod aws;
 mod binding;

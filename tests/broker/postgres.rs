@@ -6,6 +6,7 @@ mod audit_export;
 mod audit_otlp;
 mod audit_query;
 mod audit_replicas;
+mod audit_report;
 mod audit_tail;
 mod binding;
 mod client;

@@ -1,7 +1,8 @@
-//! `accredit audit query`, `tail` and `export`
+//! `accredit audit query`, `tail`, `export` and `report`
 
 mod export;
 mod filter;
+mod report;
 mod row;
 mod tail;
 
@@ -37,6 +38,9 @@ pub enum Audit {
     },
     /// Write all records that match, in a form other systems read.
     Export(export::Export),
+    /// Say what the records say all in all.
+    #[command(subcommand)]
+    Report(report::Report),
 }
 
 impl Audit {
@@ -54,6 +58,7 @@ impl Audit {
             }
             Self::Tail { filter, to } => tail::follow(&filter, &to).await?,
             Self::Export(export) => export.run().await?,
+            Self::Report(report) => drop(seen(say(&report.run().await?))?),
         }
         Ok(ExitCode::SUCCESS)
     }

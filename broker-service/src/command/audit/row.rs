@@ -84,7 +84,8 @@ fn lacked(record: &Value) -> Vec<String> {
     missing.map(|word| table::text(word, "")).collect()
 }
 
-fn short(text: &str) -> String {
+/// A text that is no longer than a cell.
+pub fn short(text: &str) -> String {
     match text.char_indices().nth(WIDTH) {
         Some((end, _)) => format!("{}\u{2026}", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),
