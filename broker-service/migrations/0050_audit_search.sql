@@ -12,7 +12,7 @@ ALTER TABLE audit ADD COLUMN needed TEXT;
 ALTER TABLE audit ADD COLUMN lacked TEXT;
 
 -- What has few values (kind, decision, server, issuer, policy) needs no index: a page of it is soon full.
-CREATE INDEX audit_millis ON audit (millis);
+CREATE INDEX audit_millis ON audit (millis, seq);
 CREATE INDEX audit_subject ON audit (subject, seq);
 CREATE INDEX audit_tool ON audit (tool, seq);
 CREATE INDEX audit_reason ON audit (reason, seq) WHERE reason IS NOT NULL;

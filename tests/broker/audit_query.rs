@@ -88,6 +88,19 @@ async fn every_filter_finds_its_record_and_leaves_the_other_out() {
 }
 
 #[tokio::test]
+async fn records_that_arrive_late_are_found_by_their_own_time() {
+    let desk = Desk::open("query-late").await;
+    keep(&desk, &[other(), whole("late")]).await;
+    let mut last = other();
+    last["id"] = json!("last");
+    keep(&desk, &[last]).await;
+    assert_eq!(found(&desk, &[("since", "2026-11-24T00:00:00Z")]).await, ["other", "last"]);
+    assert_eq!(found(&desk, &[("since", "2026-11-24T00:00:00Z"), ("order", "newest")]).await, ["last", "other"]);
+    assert_eq!(found(&desk, &[("until", "2026-11-24T00:00:00Z")]).await, ["late"]);
+    assert!(found(&desk, &[("since", "2999-01-01T00:00:00Z")]).await.is_empty());
+}
+
+#[tokio::test]
 async fn an_actor_is_found_anywhere_in_the_chain_of_its_own_records() {
     let desk = Desk::open("query-actors").await;
     let mut alone = whole("alone");

@@ -29,7 +29,7 @@ pub struct Filter {
     pub wait: Duration,
     /// Not told before this moment.
     #[serde(default, deserialize_with = "moment")]
-    since: Option<Time>,
+    pub since: Option<Time>,
     /// Told before this one.
     #[serde(default, deserialize_with = "moment")]
     until: Option<Time>,
@@ -68,10 +68,10 @@ impl Filter {
         usize::try_from(self.limit.unwrap_or(100).clamp(1, 1000)).unwrap_or(1)
     }
 
-    /// Selects the page.
-    pub fn statement(&self) -> Statement {
+    /// Selects the page, which begins after `after`.
+    pub fn statement(&self, after: i64) -> Statement {
         let mut statement = Statement::new("SELECT seq, record FROM audit WHERE seq > ");
-        statement.bind(self.after);
+        statement.bind(after);
         if let Some(before) = self.before {
             statement.push(" AND seq < ").bind(before);
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use accredit_policy::Time;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
@@ -13,6 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::filter::{Filter, Order};
 use crate::app::App;
+use crate::clock;
 use crate::error::{ApiError, Code};
 use crate::operator::Operator;
 
@@ -82,6 +84,13 @@ pub async fn head(app: &App) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar("SELECT COALESCE(MAX(seq), 0) FROM audit").fetch_one(app.store.pool()).await
 }
 
+/// The sequence number before all that was told since then, by the index of times: what lies before is not looked through.
+async fn before(app: &App, since: Time, head: i64) -> Result<i64, sqlx::Error> {
+    // Of a bare `MIN(seq)` PostgreSQL thinks that it is soon found from the lowest number on.
+    let query = "SELECT COALESCE(MIN(seq + 0) - 1, $1) FROM audit WHERE millis >= $2";
+    sqlx::query_scalar(query).bind(head).bind(clock::signed(since)).fetch_one(app.store.pool()).await
+}
+
 /// Records that match.
 struct Page {
     records: Vec<Value>,
@@ -95,8 +104,12 @@ impl Page {
     async fn read(app: &App, filter: &Filter) -> Result<Self, ApiError> {
         // Before the page is read: what comes in between is in it, or after this number.
         let head = head(app).await?;
+        let after = match filter.since {
+            Some(since) => filter.after.max(before(app, since, head).await?),
+            None => filter.after,
+        };
         let (mut records, mut size, mut last) = (Vec::new(), 0_usize, None);
-        let query = filter.statement().build()?;
+        let query = filter.statement(after).build()?;
         let mut rows = query.fetch(app.store.pool());
         let mut whole = true;
         while let Some(row) = rows.try_next().await? {
