@@ -10,7 +10,7 @@ use super::statement::Statement;
 
 /// How many rows one statement writes. SQLite finds the name of each parameter by going through those before it, so that
 /// long statements cost more than several.
-const ROWS: usize = 16;
+pub(super) const ROWS: usize = 16;
 
 /// Appends `records` in their order, under the lock of [`super::Base::begin`]; those whose `id` is there already are
 /// left out.

@@ -4,7 +4,7 @@ use accredit_policy::token::chain::DEPTH;
 use accredit_policy::wire::audit::Record;
 use sqlx::AnyConnection;
 
-use super::audit::plain;
+use super::audit::{ROWS, plain};
 use super::statement::{Fields, Statement};
 use crate::clock;
 
@@ -29,16 +29,14 @@ pub(super) fn bind(record: &Record, fields: &mut Fields<'_>) {
 
 /// Writes the actors of `records`, which are rows already.
 pub(super) async fn actors(connection: &mut AnyConnection, records: &[&Record]) -> Result<(), sqlx::Error> {
-    for record in records.iter().filter(|record| !record.chain.is_empty()) {
-        // No token has a longer chain; only a proxy could tell of one.
-        let actors: Vec<_> = record.chain.iter().take(DEPTH).collect();
-        let givers = actors.iter().skip(1).map(Some).chain([None]);
+    let links: Vec<_> = records.iter().flat_map(|record| links(record)).collect();
+    for links in links.chunks(ROWS) {
         let mut statement = Statement::new(
             "INSERT INTO audit_actors (seq, place, actor, giver) \
              SELECT audit.seq, told.column2, told.column3, told.column4 FROM (",
         );
-        statement.rows((0_i64..).zip(actors.iter().zip(givers)), |fields, (place, (actor, giver))| {
-            fields.bind(plain(&record.id)).bind(place).bind(plain(actor)).bind(giver.map(|giver| plain(giver)));
+        statement.rows(links, |fields, Link { id, place, actor, giver }| {
+            fields.bind(plain(id)).bind(*place).bind(plain(actor)).bind(giver.map(plain));
         });
         // A record that came twice has its actors already.
         statement
@@ -46,4 +44,19 @@ pub(super) async fn actors(connection: &mut AnyConnection, records: &[&Record]) 
         statement.build()?.execute(&mut *connection).await?;
     }
     Ok(())
+}
+
+/// One actor of a record's chain, and whom it has the task from.
+struct Link<'a> {
+    id: &'a str,
+    place: i64,
+    actor: &'a str,
+    giver: Option<&'a str>,
+}
+
+fn links(record: &Record) -> impl Iterator<Item = Link<'_>> {
+    let givers = record.chain.iter().skip(1).map(|giver| Some(giver.as_str())).chain([None]);
+    let links = (0_i64..).zip(record.chain.iter().zip(givers));
+    // No token has a longer chain; only a proxy could tell of one.
+    links.take(DEPTH).map(|(place, (actor, giver))| Link { id: &record.id, place, actor, giver })
 }
