@@ -60,8 +60,19 @@ pub fn event(record: &Record) -> Value {
         Class::AuthorizeSession => session(record),
         Class::EntityManagement => entity(record),
     });
-    event.retain(|_, value| !value.is_null());
-    Value::Object(event)
+    prune(Value::Object(event))
+}
+
+/// Leaves out what is null: the schema knows absent, and nothing else.
+fn prune(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let stands = members.into_iter().filter(|(_, value)| !value.is_null());
+            Value::Object(stands.map(|(name, value)| (name, prune(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(prune).collect()),
+        plain => plain,
+    }
 }
 
 /// What every event has.
@@ -103,7 +114,7 @@ fn actor(record: &Record) -> Value {
     let name = agent.map(|agent| agent.id.as_str()).or(by).unwrap_or(UNKNOWN);
     let policy = record.policy.as_ref().map(|digest| json!({ "uid": digest, "is_applied": true }));
     let decision = record.decision.map(|decision| json!({ "decision": decision, "policy": policy }));
-    let mut actor = members(json!({
+    json!({
         "app_uid": name,
         "app_name": name,
         "invoked_by": record.chain.get(1),
@@ -111,9 +122,7 @@ fn actor(record: &Record) -> Value {
         "idp": agent.map(|agent| json!({ "uid": agent.issuer })),
         "authorizations": decision.map(|decision| [decision]),
         "session": record.token.as_ref().and_then(|token| token.jti.as_ref()).map(|jti| json!({ "uid": jti })),
-    }));
-    actor.retain(|_, value| !value.is_null());
-    Value::Object(actor)
+    })
 }
 
 fn call(record: &Record) -> Map<String, Value> {
@@ -121,12 +130,11 @@ fn call(record: &Record) -> Map<String, Value> {
     let caller = record.agent.as_ref().map_or(UNKNOWN, |agent| agent.id.as_str());
     let http = record.protocol.as_deref() == Some("http");
     let upstream = record.upstream.as_ref();
-    let mut api = members(json!({
+    let api = json!({
         "operation": operation,
         "service": record.server.as_ref().map(|server| json!({ "name": server })),
         "request": record.request_id.as_ref().map(|id| json!({ "uid": id })),
-    }));
-    api.retain(|_, value| !value.is_null());
+    });
     members(json!({
         "api": api,
         "src_endpoint": { "svc_name": caller },

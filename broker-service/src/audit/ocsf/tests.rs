@@ -88,7 +88,7 @@ fn every_record_has_what_the_schema_requires() {
             let number = |name: &str| event[name].as_u64().unwrap();
             assert_eq!(number("type_uid"), number("class_uid") * 100 + number("activity_id"));
             assert_eq!(number("category_uid"), number("class_uid") / 1000);
-            assert!(event.as_object().unwrap().values().all(|value| !value.is_null()), "{event:#}");
+            assert!(!event.to_string().contains("null"), "{event:#}");
             assert_eq!(event["unmapped"]["accredit"], serde_json::to_value(&record).unwrap(), "nothing is lost");
         }
     }
