@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::filter::{Filter, Query, set};
 use super::{EVENTS, row, say, seen};
@@ -16,6 +16,9 @@ const WAIT: &str = "20s";
 
 /// The longest pause before it is asked again.
 const PAUSE: Duration = Duration::from_secs(8);
+
+/// How far apart questions are.
+const SPACE: Duration = Duration::from_millis(200);
 
 /// Prints what comes until somebody has seen enough.
 pub async fn follow(filter: &Filter, to: &To) -> Result<(), Box<dyn Error>> {
@@ -35,6 +38,7 @@ async fn print(filter: &Filter, to: &To) -> Result<(), Box<dyn Error>> {
     set(&mut query, "limit", 1000);
     set(&mut query, "wait", WAIT);
     loop {
+        let asked = Instant::now();
         let answer = ask(&remote, &query).await?;
         for record in answer.get("records").and_then(Value::as_array).into_iter().flatten() {
             let line = match to.output {
@@ -46,6 +50,8 @@ async fn print(filter: &Filter, to: &To) -> Result<(), Box<dyn Error>> {
             }
         }
         set(&mut query, "after", number(&answer));
+        // A broker that does not wait, since its answers have to be quick or it stops, is not asked all the time.
+        sleep_until(asked.checked_add(SPACE).unwrap_or(asked)).await;
     }
 }
 
