@@ -12,6 +12,7 @@ use std::time::Duration;
 use accredit_policy::wire::audit::Record;
 use axum::Json;
 use axum::extract::State;
+use futures_util::TryStreamExt as _;
 use serde_json::Value;
 use sqlx::Row as _;
 use tokio::task::JoinHandle;
@@ -121,9 +122,9 @@ impl Exporter {
     async fn read(&self, after: i64) -> Result<(Vec<Record>, i64), ApiError> {
         let query = sqlx::query("SELECT seq, record FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2");
         let query = query.bind(after).bind(i64::try_from(self.size).unwrap_or(1));
-        let rows = query.fetch_all(self.app.store.pool()).await?;
         let (mut records, mut last, mut size) = (Vec::new(), after, 0_usize);
-        for row in rows {
+        let mut rows = query.fetch(self.app.store.pool());
+        while let Some(row) = rows.try_next().await? {
             let text: String = row.try_get("record")?;
             last = row.try_get("seq")?;
             records.push(serde_json::from_str(&text).map_err(ApiError::unavailable)?);

@@ -119,7 +119,8 @@ impl Filter {
     }
 }
 
-fn word(value: impl Serialize) -> Option<String> {
+/// An enumeration's word, as it stands in records.
+pub fn word(value: impl Serialize) -> Option<String> {
     serde_json::to_value(value).ok()?.as_str().map(str::to_owned)
 }
 

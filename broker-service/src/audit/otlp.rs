@@ -4,9 +4,9 @@
 //! strings. The body is the record itself.
 
 use accredit_policy::wire::audit::{Decision, Kind, Record};
-use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::filter::word;
 use crate::clock;
 
 /// The `ExportLogsServiceRequest` of these records.
@@ -100,10 +100,6 @@ fn text(text: impl AsRef<str>) -> Option<Value> {
 fn list(words: &[impl AsRef<str>]) -> Option<Value> {
     let values: Vec<_> = words.iter().filter_map(text).collect();
     (!values.is_empty()).then(|| json!({ "arrayValue": { "values": values } }))
-}
-
-fn word(value: impl Serialize) -> Option<String> {
-    serde_json::to_value(value).ok()?.as_str().map(str::to_owned)
 }
 
 #[cfg(test)]

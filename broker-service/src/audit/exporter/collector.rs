@@ -40,8 +40,8 @@ pub(super) enum Outcome {
 impl Collector {
     /// Sends a request.
     pub(super) async fn send(&self, request: &Value) -> Outcome {
-        let post = self.outbound.client().post(self.url.clone()).headers(self.headers.clone());
-        let post = post.header(CONTENT_TYPE, "application/json").body(request.to_string());
+        let post = self.outbound.client().post(self.url.clone()).header(CONTENT_TYPE, "application/json");
+        let post = post.headers(self.headers.clone()).body(request.to_string());
         match send(post).await {
             Ok(reply) => judge(&reply),
             Err(failure) => Outcome::Later(failure.to_string(), None),
