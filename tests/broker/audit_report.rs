@@ -206,6 +206,35 @@ async fn a_chain_that_would_be_too_long_is_not_within_reach() {
 }
 
 #[tokio::test]
+async fn a_task_goes_no_further_than_its_address_and_its_server_let_it() {
+    let mut rules = servers(&Issuer::new(FOREIGN));
+    rules["servers"]["crm"]["delegation"] = json!({ "max_depth": 2 });
+    rules["servers"]["crm"]["tools"]["crm_update"]["mode"] = json!("shadow");
+    let mut config = agents();
+    // What it hands on is for the server, not for an address of the scout's.
+    config["agents"][0]["resources"] = json!([RESOURCE]);
+    let team = Team(Desk::configured("report-places", &rules, config).await);
+    let task = team.own("planner", RESOURCE).await;
+    assert_eq!(team.take("scout", &task, RESOURCE, |_| ()).await.status, 200);
+    assert_ne!(team.take("scout", &task, WORKER, |_| ()).await.status, 200);
+    let reach = report(&team.0, &["reach", "planner"]);
+    let tools: Vec<_> = list(&reach, "tools")
+        .iter()
+        .map(|row| json!([row["holder"], row["server"], row["tool"], row["credential"]]))
+        .collect();
+    let expected = [
+        json!(["planner", "crm", "crm_lookup", "crm-api"]),
+        json!(["planner", "crm", "crm_ping", null]),
+        json!(["planner", "crm", "crm_update", "crm-api"]),
+        json!(["scout", "crm", "crm_lookup", "crm-api"]),
+        json!(["scout", "crm", "crm_ping", null]),
+        // It lacks a scope, and goes on in shadow mode, without a credential.
+        json!(["scout", "crm", "crm_update", null]),
+    ];
+    assert_eq!(tools, expected, "the worker's chain is too long for the server");
+}
+
+#[tokio::test]
 async fn the_graph_of_delegations_counts_each_edge() {
     let team = Team::open("report-chains").await;
     let desk = &team.0;

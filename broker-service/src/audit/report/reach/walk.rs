@@ -1,6 +1,6 @@
 //! The walk from an agent along `may_delegate_to`, by the rules tokens are issued and calls are decided by. No I/O.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 use accredit_policy::Policy;
 use accredit_policy::policy::{Mode, Rule, Server};
@@ -11,7 +11,7 @@ use crate::agents::profile::Grant;
 use crate::agents::{Agent, Status};
 
 /// The most ways that are walked.
-const WAYS: usize = 10_000;
+const WAYS: usize = 2_000;
 
 /// Where it goes.
 #[derive(Clone, Copy)]
@@ -73,26 +73,39 @@ struct Way<'a> {
     places: BTreeSet<&'a str>,
 }
 
+impl Way<'_> {
+    /// Whether with `other` nothing can be done that cannot be done with this one: no holder before it is another's to refuse,
+    /// and it has as much of everything.
+    fn covers(&self, other: &Self) -> bool {
+        self.holder.id == other.holder.id
+            && self.path.iter().all(|id| other.path.contains(id))
+            && self.scopes.cover(&other.scopes)
+            && self.places.is_superset(&other.places)
+    }
+}
+
 /// All that `agent` can get at.
 pub(super) fn walk(agent: &Agent, ground: &Ground<'_>) -> Reach {
     let (mut reach, mut seen, mut walked) = (Reach::default(), BTreeSet::new(), 0_usize);
     let places = agent.profile.resources.iter().map(String::as_str).collect();
     let first = Way { holder: agent, path: Vec::new(), scopes: agent.profile.scopes.clone(), places };
     // The shortest ways come first.
-    let mut ways = VecDeque::from([first]);
-    while let Some(way) = ways.pop_front() {
+    let mut ways = vec![first];
+    while let Some(way) = ways.get(walked).cloned() {
         walked = walked.saturating_add(1);
-        if walked > WAYS {
-            reach.cut = true;
-            break;
-        }
         for (server, kind, name, rule) in rules(&way, ground) {
             let key = (way.holder.id.clone(), server.name.clone(), kind, name.clone());
             if seen.insert(key) {
                 reach.tools.push(tool(&way, server, kind, name, rule));
             }
         }
-        ways.extend(onward(&way, ground));
+        for next in onward(&way, ground) {
+            if ways.len() >= WAYS {
+                reach.cut = true;
+            } else if !ways.iter().any(|known| known.covers(&next)) {
+                ways.push(next);
+            }
+        }
         if !way.path.is_empty() && reach.agents.iter().all(|other| other.id != way.holder.id) {
             reach.agents.push(other(way));
         }
@@ -140,7 +153,8 @@ fn tool(way: &Way<'_>, server: &Server, kind: &'static str, name: String, rule: 
         kind,
         name,
         scopes: rule.scopes.clone(),
-        credential: rule.credential.clone(),
+        // What only goes on in shadow mode gets none.
+        credential: rule.credential.clone().filter(|_| way.scopes.cover(&rule.scopes)),
         conditional: rule.condition.is_some(),
         depth: way.path.len(),
     }
