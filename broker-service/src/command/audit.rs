@@ -11,6 +11,7 @@ use std::io::{self, ErrorKind, Write as _};
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use serde_json::Value;
 
 use super::Output;
 use super::remote::{Remote, To};
@@ -66,6 +67,11 @@ impl Audit {
 
 /// Where the records are.
 const EVENTS: &[&str] = &["v1", "audit", "events"];
+
+/// The number to go on after.
+fn number(answer: &Value) -> u64 {
+    answer.get("after").and_then(Value::as_u64).unwrap_or_default()
+}
 
 /// Prints a line at once.
 fn say(line: &str) -> io::Result<()> {

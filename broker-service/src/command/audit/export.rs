@@ -11,8 +11,8 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use super::filter::{Filter, set};
-use super::{EVENTS, seen};
+use super::filter::{Filter, Query, set};
+use super::{EVENTS, number, seen};
 use crate::audit::{ocsf, otlp};
 use crate::command::remote::{Remote, RemoteArgs};
 
@@ -45,6 +45,13 @@ enum Format {
 impl Export {
     /// Writes what there is now.
     pub async fn run(self) -> Result<(), Box<dyn Error>> {
+        let remote = Remote::new(&self.remote)?;
+        // What comes while it is written is not part of it, or it might never end.
+        let newest = [("order", Some("newest".to_owned())), ("limit", Some("1".to_owned()))];
+        let last = remote.search(EVENTS, &newest).await?;
+        let mut query = self.filter.query();
+        set(&mut query, "before", number(&last).saturating_add(1));
+        set(&mut query, "limit", 1000);
         let mut output: Box<dyn Write> = match &self.file {
             Some(path) => {
                 let file = File::options().write(true).create_new(true).mode(0o600).open(path);
@@ -52,7 +59,7 @@ impl Export {
             }
             None => Box::new(BufWriter::new(io::stdout())),
         };
-        let written = self.write(&mut *output).await?;
+        let written = self.write(&remote, query, &mut *output).await?;
         if let (Some(path), Some(count)) = (&self.file, written) {
             eprintln!("{}: {count} records", path.display());
         }
@@ -60,15 +67,12 @@ impl Export {
     }
 
     /// Out: how many records; `None` where the reader has seen enough.
-    async fn write(&self, output: &mut dyn Write) -> Result<Option<usize>, Box<dyn Error>> {
-        let remote = Remote::new(&self.remote)?;
-        let mut query = self.filter.query();
-        // What comes while it is written is not part of it, or it might never end.
-        let newest = [("order", Some("newest".to_owned())), ("limit", Some("1".to_owned()))];
-        let last = remote.search(EVENTS, &newest).await?;
-        let last = last.get("after").and_then(Value::as_u64).unwrap_or_default();
-        set(&mut query, "before", last.saturating_add(1));
-        set(&mut query, "limit", 1000);
+    async fn write(
+        &self,
+        remote: &Remote,
+        mut query: Query,
+        output: &mut dyn Write,
+    ) -> Result<Option<usize>, Box<dyn Error>> {
         let mut count = 0_usize;
         loop {
             let mut answer = remote.search(EVENTS, &query).await?;
@@ -81,9 +85,9 @@ impl Export {
                 return Ok(None);
             }
             if over {
-                return Ok(Some(count).filter(|_| seen(output.flush()).is_ok()));
+                return Ok(seen(output.flush())?.then_some(count));
             }
-            set(&mut query, "after", answer.get("after").and_then(Value::as_u64).unwrap_or_default());
+            set(&mut query, "after", number(&answer));
         }
     }
 }

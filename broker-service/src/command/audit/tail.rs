@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::filter::{Filter, Query, set};
-use super::{EVENTS, row, say, seen};
+use super::{EVENTS, number, row, say, seen};
 use crate::command::Output;
 use crate::command::remote::{Refused, Remote, To};
 
@@ -53,11 +53,6 @@ async fn print(filter: &Filter, to: &To) -> Result<(), Box<dyn Error>> {
         // A broker that does not wait, since its answers have to be quick or it stops, is not asked all the time.
         sleep_until(asked.checked_add(SPACE).unwrap_or(asked)).await;
     }
-}
-
-/// Where to go on.
-fn number(answer: &Value) -> u64 {
-    answer.get("after").and_then(Value::as_u64).unwrap_or_default()
 }
 
 /// Asks until there is an answer. What the broker refuses it refuses again; one that is away comes back.
