@@ -117,6 +117,20 @@ async fn an_actor_is_found_anywhere_in_the_chain_of_its_own_records() {
 }
 
 #[tokio::test]
+async fn a_record_that_comes_again_with_another_chain_gets_no_more_actors() {
+    let desk = Desk::open("query-again").await;
+    let mut alone = whole("one");
+    alone["chain"] = json!([]);
+    keep(&desk, &[alone]).await;
+    let mut twice = whole("two");
+    twice["chain"] = json!(["scout"]);
+    keep(&desk, &[whole("one"), twice, whole("two"), other()]).await;
+    assert_eq!(found(&desk, &[("actor", "scout")]).await, ["one", "two"]);
+    assert!(found(&desk, &[("actor", "planner")]).await.is_empty());
+    assert_eq!(found(&desk, &[("actor", "planner-2")]).await, ["other"]);
+}
+
+#[tokio::test]
 async fn hostile_names_are_names_and_nothing_else() {
     let desk = Desk::open("query-hostile").await;
     let long = "x".repeat(10_000);

@@ -33,7 +33,7 @@ pub(super) async fn insert_after(
         let rows: Vec<_> = numbered.by_ref().take(ROWS).map(|(record, seq)| row(record, seq)).collect();
         let rows: Vec<Row<'_>> = rows.into_iter().collect::<Result<_, _>>()?;
         if rows.is_empty() {
-            return search::actors(connection, records).await;
+            return search::actors(last, connection, records).await;
         }
         let mut statement = Statement::new(
             "INSERT INTO audit (seq, id, time, kind, decision, reason, agent, subject, server, tool, request_id, record, ",

@@ -27,20 +27,20 @@ pub(super) fn bind(record: &Record, fields: &mut Fields<'_>) {
     fields.bind(lacked.filter(|words| !words.is_empty()).as_deref().map(plain));
 }
 
-/// Writes the actors of `records`, which are rows already.
-pub(super) async fn actors(connection: &mut AnyConnection, records: &[&Record]) -> Result<(), sqlx::Error> {
-    let links: Vec<_> = records.iter().flat_map(|record| links(record)).collect();
+/// Writes the actors of `records`, which are rows by now, numbered from `last` on.
+pub(super) async fn actors(last: i64, connection: &mut AnyConnection, records: &[&Record]) -> Result<(), sqlx::Error> {
+    let numbered = records.iter().zip(last.saturating_add(1)..);
+    let links: Vec<_> = numbered.flat_map(|(record, seq)| links(record, seq)).collect();
     for links in links.chunks(ROWS) {
         let mut statement = Statement::new(
             "INSERT INTO audit_actors (seq, place, actor, giver) \
-             SELECT audit.seq, told.column2, told.column3, told.column4 FROM (",
+             SELECT audit.seq, told.column3, told.column4, told.column5 FROM (",
         );
-        statement.rows(links, |fields, Link { id, place, actor, giver }| {
-            fields.bind(plain(id)).bind(*place).bind(plain(actor)).bind(giver.map(plain));
+        statement.rows(links, |fields, Link { id, seq, place, actor, giver }| {
+            fields.bind(plain(id)).bind(*seq).bind(*place).bind(plain(actor)).bind(giver.map(plain));
         });
-        // A record that came twice has its actors already.
-        statement
-            .push(") AS told JOIN audit ON audit.id = told.column1 WHERE true ON CONFLICT (seq, place) DO NOTHING");
+        // One that came twice has another number, or was left out: nobody adds to the actors of what is there already.
+        statement.push(") AS told JOIN audit ON audit.id = told.column1 AND audit.seq = told.column2");
         statement.build()?.execute(&mut *connection).await?;
     }
     Ok(())
@@ -49,14 +49,15 @@ pub(super) async fn actors(connection: &mut AnyConnection, records: &[&Record]) 
 /// One actor of a record's chain, and whom it has the task from.
 struct Link<'a> {
     id: &'a str,
+    seq: i64,
     place: i64,
     actor: &'a str,
     giver: Option<&'a str>,
 }
 
-fn links(record: &Record) -> impl Iterator<Item = Link<'_>> {
+fn links(record: &Record, seq: i64) -> impl Iterator<Item = Link<'_>> {
     let givers = record.chain.iter().skip(1).map(|giver| Some(giver.as_str())).chain([None]);
     let links = (0_i64..).zip(record.chain.iter().zip(givers));
     // No token has a longer chain; only a proxy could tell of one.
-    links.take(DEPTH).map(|(place, (actor, giver))| Link { id: &record.id, place, actor, giver })
+    links.take(DEPTH).map(move |(place, (actor, giver))| Link { id: &record.id, seq, place, actor, giver })
 }
