@@ -43,9 +43,9 @@ enum Verb {
     /// Register, list, suspend and retire agents.
     #[command(subcommand)]
     Agents(agents::Agents),
-    /// Verify the audit, and print the key that signs its checkpoints.
+    /// Search, follow, export, sum up and verify the audit.
     #[command(subcommand)]
-    Audit(audit::Audit),
+    Audit(Box<audit::Audit>),
     /// List and take back credentials that were minted.
     #[command(subcommand)]
     Leases(leases::Leases),

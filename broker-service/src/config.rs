@@ -72,7 +72,7 @@ pub struct Config {
     pub max_depth: usize,
     /// When keys that sign tokens take turns.
     pub signing_keys: Schedule,
-    /// How long records are kept, and where checkpoints of them go.
+    /// How long records are kept, and where they and checkpoints of them go.
     pub audit: Audit,
 }
 

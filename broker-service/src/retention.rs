@@ -132,7 +132,12 @@ async fn earlier(connection: &mut AnyConnection) -> Result<Vec<Head>, ApiError> 
 }
 
 async fn remove(connection: &mut AnyConnection, last: i64) -> Result<(), sqlx::Error> {
-    for query in ["DELETE FROM audit WHERE seq <= $1", "DELETE FROM checkpoints WHERE seq <= $1"] {
+    let queries = [
+        "DELETE FROM audit WHERE seq <= $1",
+        "DELETE FROM audit_actors WHERE seq <= $1",
+        "DELETE FROM checkpoints WHERE seq <= $1",
+    ];
+    for query in queries {
         sqlx::query(query).bind(last).execute(&mut *connection).await?;
     }
     // None of these goes on: its writer has rested for too long.

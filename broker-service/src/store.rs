@@ -9,6 +9,7 @@ mod listen;
 mod once;
 mod order;
 mod revoked;
+mod search;
 mod statement;
 
 use std::ops::Deref;

@@ -5,14 +5,15 @@ use serde_json::{Value, json};
 
 use super::support::{Answer, Desk};
 
-fn record(id: &str) -> Value {
+pub fn record(id: &str) -> Value {
     json!({
         "id": id, "time": "2026-11-23T00:00:00.000Z", "kind": "outcome", "decision": "permit", "tool": "crm_lookup",
         "agent": { "issuer": "x", "id": "agent-9" }, "server": "crm",
     })
 }
 
-async fn deliver(desk: &Desk, id: &str, body: String) -> Answer {
+/// Delivers a batch as `id`.
+pub async fn deliver(desk: &Desk, id: &str, body: String) -> Answer {
     let request = desk.http.post(desk.url("/v1/audit/events")).basic_auth(id, Some(SECRET));
     Answer::of(request.header("content-type", "application/json").body(body).send().await.unwrap()).await
 }

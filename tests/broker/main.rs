@@ -2,6 +2,11 @@
 
 mod agents;
 mod audit;
+mod audit_export;
+mod audit_otlp;
+mod audit_query;
+mod audit_report;
+mod audit_tail;
 mod aws;
 mod binding;
 mod cli;

@@ -2,6 +2,12 @@
 
 mod agents;
 mod audit;
+mod audit_export;
+mod audit_otlp;
+mod audit_query;
+mod audit_replicas;
+mod audit_report;
+mod audit_tail;
 mod binding;
 mod client;
 mod clients;

@@ -1,13 +1,14 @@
 //! Requests of the command line to a broker that runs.
 
 use std::error::Error;
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use accredit_policy::Secret;
 use clap::Args;
-use reqwest::{Certificate, Client, Method, RequestBuilder, Url};
+use reqwest::{Certificate, Client, Method, RequestBuilder, StatusCode, Url};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -131,8 +132,31 @@ async fn send(request: RequestBuilder) -> Result<Value, Box<dyn Error>> {
     let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
     let details = value.get("details").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     let line = format!("{status}: {}: {}", text("error"), text("error_description")).replace('\n', " ");
-    Err(std::iter::once(line.as_str()).chain(details).collect::<Vec<_>>().join("\n").into())
+    let said = std::iter::once(line.as_str()).chain(details).collect::<Vec<_>>().join("\n");
+    Err(Refused { status, said }.into())
 }
+
+/// What the broker does not do.
+#[derive(Debug)]
+pub struct Refused {
+    status: StatusCode,
+    said: String,
+}
+
+impl Refused {
+    /// Whether it would be refused again.
+    pub fn for_good(&self) -> bool {
+        self.status.is_client_error() && self.status != StatusCode::TOO_MANY_REQUESTS
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.said)
+    }
+}
+
+impl Error for Refused {}
 
 /// The error and what caused it, on one line.
 fn cause(error: reqwest::Error) -> String {

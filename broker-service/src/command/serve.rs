@@ -12,6 +12,7 @@ use crate::agents::known::Known;
 use crate::agents::life::{self, Uses};
 use crate::agents::registry;
 use crate::app::{App, Inner};
+use crate::audit::exporter;
 use crate::checkpoint::sign::Notary;
 use crate::checkpoint::{deliver, key, sign};
 use crate::config::{self, Config, Listen};
@@ -96,6 +97,7 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
     let _notary = sign::follow(&app);
     deliver::follow(&app)?;
     let _cutter = audit.keep.map(|keep| retention::follow(&app, keep));
+    let _exporter = exporter::follow(&app, audit.collector);
     let secured = tls.is_some();
     let listener =
         Listener::bind(address, tls, limits).await.map_err(|error| format!("`listen`: {address}: {error}"))?;

@@ -24,7 +24,8 @@ pub fn members(object: &Value) -> String {
     members.map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// What lies there, `-` where nothing does. Control characters, which could speak to a terminal, are left out.
+/// What lies there, `-` where nothing does. Control characters, which could speak to a terminal, are left out, and those that
+/// would turn what follows around or break the line.
 pub fn text(value: &Value, pointer: &str) -> String {
     let shown = match value.pointer(pointer) {
         None | Some(Value::Null) => "-".to_owned(),
@@ -34,7 +35,12 @@ pub fn text(value: &Value, pointer: &str) -> String {
         }
         Some(other) => other.to_string(),
     };
-    shown.chars().filter(|letter| !letter.is_control()).collect()
+    shown.chars().filter(|letter| !letter.is_control() && !turns(*letter)).collect()
+}
+
+/// [Unicode UAX #9 §2](https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters), and the separators.
+fn turns(letter: char) -> bool {
+    matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

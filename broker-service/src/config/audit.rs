@@ -1,4 +1,6 @@
-//! How long records are kept, and where checkpoints of them go.
+//! How long records are kept, and where they and checkpoints of them go.
+
+mod collector;
 
 use std::time::Duration;
 
@@ -6,28 +8,32 @@ use accredit_policy::config::error::Path;
 use accredit_policy::config::field::{Field, refuse_unknown};
 
 use super::{Files, raw};
+use crate::audit::exporter::Collector;
 use crate::checkpoint::sign::Outside;
 
 const DAY: u64 = 24 * 3600;
 
 /// What the file says of the audit.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Audit {
     /// How long records are kept; for ever unless it says.
     pub keep: Option<Duration>,
     /// Where checkpoints go beside the database.
     pub outside: Outside,
+    /// Where records go beside the database.
+    pub collector: Option<Collector>,
 }
 
 impl Files {
     pub(super) fn audit(&mut self, field: Field<raw::Audit>, path: &Path) -> Audit {
         let raw = field.optional(path, &mut self.report).unwrap_or_default();
-        let raw::Audit { keep, checkpoints, unknown } = raw;
+        let raw::Audit { keep, checkpoints, otlp, unknown } = raw;
         refuse_unknown(&unknown, raw::Audit::FIELDS, path, &mut self.report);
         // A lease, and whoever asks about it, is over within a day.
         let bounds = Duration::from_secs(DAY)..=Duration::from_secs(36_500 * DAY);
         let keep = self.span(keep, bounds, &path.at("keep"));
-        Audit { keep, outside: self.outside(checkpoints, &path.at("checkpoints")) }
+        let outside = self.outside(checkpoints, &path.at("checkpoints"));
+        Audit { keep, outside, collector: self.collector(otlp, &path.at("otlp")) }
     }
 
     fn outside(&mut self, field: Field<raw::Checkpoints>, path: &Path) -> Outside {

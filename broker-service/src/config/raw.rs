@@ -49,7 +49,7 @@ object! {
         pub delegation: Delegation,
         /// When the keys take turns that sign tokens.
         pub signing_keys: SigningKeys,
-        /// How long records are kept, and where checkpoints of them go.
+        /// How long records are kept, and where they and checkpoints of them go.
         pub audit: Audit,
     }
 }
@@ -61,6 +61,8 @@ object! {
         pub keep: Span,
         /// Where signed checkpoints go beside the database: whoever can write that cannot take back what was said there.
         pub checkpoints: Checkpoints,
+        /// An OpenTelemetry collector that gets all records.
+        pub otlp: Otlp,
     }
 }
 
@@ -71,6 +73,20 @@ object! {
         pub file: String,
         /// Where they are posted to, each as a signed note.
         pub url: String,
+    }
+}
+
+object! {
+    /// An OpenTelemetry collector that takes logs over OTLP/HTTP in JSON.
+    pub struct Otlp {
+        /// The whole URL, such as `https://collector.internal/v1/logs`.
+        pub url: String,
+        /// A file with headers for every request, one a line, such as `authorization: Bearer …`.
+        pub headers_file: String,
+        /// A file with the certificates that the collector's may be signed by, beside those of the system.
+        pub ca_file: String,
+        /// The most records one request has; `512` unless given, which is the most.
+        pub batch: u64,
     }
 }
 

@@ -6,13 +6,14 @@ use accredit_policy::wire::audit::Record;
 use sqlx::AnyConnection;
 
 use super::order::Order;
+use super::search;
 use super::statement::Statement;
 use crate::audit::columns::{self, NAMES, plain};
 use crate::chain::Head;
 
 /// How many rows one statement writes. SQLite finds the name of each parameter by going through those before it, so that
 /// long statements cost more than several.
-const ROWS: usize = 16;
+pub(super) const ROWS: usize = 16;
 
 /// How many identifiers one statement looks for.
 const IDS: usize = 64;
@@ -27,21 +28,22 @@ pub(super) async fn link(
     connection: &mut AnyConnection,
     head: &mut Head,
     last: u64,
-    records: impl Iterator<Item = &Record>,
+    records: &[&Record],
 ) -> Result<(), sqlx::Error> {
-    let mut numbered = records.zip(last.saturating_add(1)..);
+    let mut numbered = records.iter().copied().zip(last.saturating_add(1)..);
     loop {
         let rows: Vec<_> = numbered.by_ref().take(ROWS).map(|(record, seq)| Row::new(head, seq, record)).collect();
         let rows: Vec<Row<'_>> = rows.into_iter().collect::<Result<_, _>>()?;
         if rows.is_empty() {
-            return Ok(());
+            return search::actors(last, connection, records).await;
         }
-        let mut statement = Statement::new("INSERT INTO audit (seq, chain, position, hash, record");
+        let mut statement = Statement::new("INSERT INTO audit (seq, chain, position, hash, record, millis");
         for name in NAMES {
             statement.push(", ").push(name);
         }
         statement.push(")").rows(rows, |fields, row| {
             fields.bind(row.seq).bind(row.chain.clone()).bind(row.position).bind(row.hash).bind(row.text);
+            fields.bind(columns::millis(row.record));
             for column in columns::of(row.record) {
                 fields.bind(column);
             }

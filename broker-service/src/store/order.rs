@@ -80,7 +80,8 @@ impl<'c> Order<'c> {
         };
         // Where somebody has removed the end, the gap stays to be seen.
         let last = last.max(head.seq);
-        audit::link(&mut self.transaction, &mut head, last, first.iter().chain(records.iter().copied())).await?;
+        let records: Vec<&Record> = first.iter().chain(records.iter().copied()).collect();
+        audit::link(&mut self.transaction, &mut head, last, &records).await?;
         (self.last, self.next) = (Some(head.seq), Some(head));
         Ok(())
     }

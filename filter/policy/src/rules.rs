@@ -58,6 +58,12 @@ impl Rules {
         exact.chain(below).map(|(_, rule)| rule)
     }
 
+    /// All rules with the keys they stand under.
+    pub fn named(&self) -> impl Iterator<Item = (String, &Rule)> {
+        let exact = self.exact.iter().map(|(name, rule)| (name.clone(), rule));
+        exact.chain(self.prefixes.iter().map(|(prefix, rule)| (format!("{prefix}*"), rule)))
+    }
+
     /// All rules.
     pub fn iter(&self) -> impl Iterator<Item = &Rule> {
         self.exact.values().chain(self.prefixes.values())

@@ -144,12 +144,19 @@ impl Broker {
     }
 }
 
+/// The command line, to be started.
+pub fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(&Programs::built().accredit);
+    command.args(args);
+    command
+}
+
 /// Runs the command line with `input` on standard input.
 pub fn accredit(args: &[&str], input: &[u8]) -> Output {
     use std::io::Write as _;
     use std::process::Stdio;
-    let mut command = Command::new(&Programs::built().accredit);
-    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut command = command(args);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the program starts");
     // A program that refuses its arguments does not read.
     child.stdin.take().expect("it is piped").write_all(input).ok();

@@ -223,6 +223,14 @@ pub struct Scopes {
     pub held: Vec<String>,
 }
 
+impl Scopes {
+    /// The smallest grant that is missing: what is needed and not held.
+    pub fn lacked(&self) -> Vec<&str> {
+        let missing = |word: &&String| !self.held.contains(word);
+        self.required.iter().filter(missing).map(String::as_str).collect()
+    }
+}
+
 /// With which credential.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
