@@ -14,14 +14,13 @@ mod statement;
 
 use std::ops::Deref;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 use std::{error, fmt};
 
+use accredit_policy::Secret;
 use accredit_policy::history::History;
 use accredit_policy::wire::audit::Record;
-use accredit_policy::{Secret, Time};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::Migrator;
 use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _};
@@ -35,14 +34,10 @@ pub use revoked::Change;
 pub use statement::Statement;
 
 use crate::chain::Head;
-use crate::clock;
 use crate::metrics::Metrics;
 
 /// How long a caller waits for the disk before it is told that it cannot be had.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// For how long a write says that the next one will do.
-const FRESH: Duration = Duration::from_secs(1);
 
 static MIGRATOR: Migrator = sqlx::migrate!();
 
@@ -72,8 +67,6 @@ pub struct Base {
     seq: watch::Sender<i64>,
     writer: Arc<Mutex<order::Writer>>,
     metrics: Metrics,
-    /// When something last reached the disk, in milliseconds; 0 once something did not.
-    wrote: AtomicU64,
 }
 
 impl Deref for Store {
@@ -159,9 +152,8 @@ impl Store {
         let pool = pool.connect_with(options).await?;
         MIGRATOR.run(&pool).await?;
         let (seq, _) = watch::channel(0);
-        let (metrics, wrote) = (Metrics::default(), AtomicU64::default());
-        let (revoked, writer) = (RwLock::default(), Arc::default());
-        let base = Arc::new(Base { pool, database, revoked, seq, writer, metrics, wrote });
+        let (metrics, revoked, writer) = (Metrics::default(), RwLock::default(), Arc::default());
+        let base = Arc::new(Base { pool, database, revoked, seq, writer, metrics });
         base.refresh().await?;
         let (writer, jobs) = mpsc::channel(group::MOST);
         tokio::spawn(group::write(Arc::clone(&base), jobs));
@@ -202,13 +194,8 @@ impl Store {
         self.append(Vec::new()).await
     }
 
-    /// Whether the database can be written now: something has just been, or is for the question. A transaction that writes
-    /// nothing would succeed on a full disk.
+    /// Whether the database can be written now. A transaction that writes nothing would succeed on a full disk.
     pub async fn probe(&self) -> Result<(), NotKept> {
-        let wrote = Time::from_millis(self.wrote.load(Ordering::Relaxed));
-        if clock::now().since(wrote) < FRESH {
-            return Ok(());
-        }
         let (done, word) = oneshot::channel();
         self.ask(group::Job::Probe { done }, word).await
     }
@@ -248,7 +235,6 @@ impl Base {
 
     /// So many writes did not reach the disk.
     fn failed(&self, writes: usize) {
-        self.wrote.store(0, Ordering::Relaxed);
         self.metrics.failed(writes);
     }
 

@@ -1,7 +1,6 @@
 //! The writer: as many callers' records and intents in one commit as wait for one.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use accredit_policy::token::Verified;
@@ -87,7 +86,6 @@ pub(super) async fn write(base: Arc<Base>, mut jobs: mpsc::Receiver<Job>) {
                 // What has written nothing says nothing of the disk.
                 if given > 0 || group.iter().any(Job::probes) {
                     base.metrics.committed(given, new, began.elapsed());
-                    base.wrote.store(clock::now().millis(), Ordering::Relaxed);
                 }
                 group.drain(..).zip(revoked).for_each(|(job, revoked)| job.done(revoked));
             }
