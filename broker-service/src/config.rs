@@ -7,6 +7,7 @@ mod keys;
 mod listener;
 pub mod raw;
 pub mod secrets;
+mod signals;
 mod target;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ use crate::credential::Definition;
 use crate::keys::Schedule;
 use crate::proxies::Proxies;
 use crate::sessions::Rotation;
+use crate::signals::Signals;
 use crate::store::Database;
 
 /// The shortest secret: 128 bits in hexadecimal.
@@ -66,6 +68,8 @@ pub struct Config {
     pub rotation: Rotation,
     /// The enterprises' issuers, without a server.
     pub enterprises: Policy,
+    /// The transmitters of security events.
+    pub signals: Signals,
     /// The most actors a chain may have.
     pub max_depth: usize,
     /// When keys that sign tokens take turns.
@@ -159,6 +163,7 @@ impl Files {
             secrets,
             session_keys,
             enterprise,
+            signals,
             delegation,
             signing_keys,
             unknown,
@@ -187,6 +192,7 @@ impl Files {
         let secrets = self.wrapping(secrets, database.as_ref(), &root.at("secrets"));
         let rotation = self.rotation(session_keys, &root.at("session_keys"));
         let enterprises = self.enterprises(enterprise, issuer.as_deref(), &root.at("enterprise"));
+        let signals = self.signals(signals, issuer.as_deref(), policy.as_ref(), &enterprises);
         let max_depth = self.delegation(delegation, &root.at("delegation"));
         let signing_keys = self.schedule(signing_keys, &root.at("signing_keys"));
         self.own_keys(policy.as_ref(), issuer.as_deref(), &root.at("policy"));
@@ -205,6 +211,7 @@ impl Files {
             secrets,
             rotation,
             enterprises,
+            signals,
             max_depth,
             signing_keys,
         })

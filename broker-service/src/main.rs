@@ -26,6 +26,7 @@ mod revocations;
 mod seal;
 mod secrets;
 mod sessions;
+mod signals;
 mod signer;
 mod store;
 mod token;

@@ -26,6 +26,7 @@ use tokio::time::timeout;
 
 pub use audit::{insert, plain};
 pub use group::{Intent, NotIntended};
+pub use once::{Seen, remember};
 pub use revoked::Change;
 pub use statement::Statement;
 

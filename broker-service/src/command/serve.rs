@@ -43,6 +43,7 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
         rotation,
         signing_keys,
         enterprises,
+        signals,
         max_depth,
     } = config::broker(path)?;
     DirBuilder::new()
@@ -65,6 +66,7 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
         prover,
         enterprises,
         assertions: Mutex::default(),
+        signals,
         max_depth,
         operator,
         proxies,
