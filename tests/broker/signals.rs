@@ -1,5 +1,7 @@
 //! Security events by push (RFC 8935): which are taken, and what they revoke.
 
+mod reach;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use harness::site::Site;
@@ -12,7 +14,7 @@ use sqlx::Connection as _;
 use super::clients::{now, send};
 use super::crash::ORDER;
 use super::support::{Answer, Desk, FOREIGN, POSTGRES, RESOURCE};
-use super::team::{JWT_BEARER, SCOUT, Team, claims};
+use super::team::{Team, claims};
 
 const ENTERPRISE: &str = "https://login.acme.example.test";
 const EVENTS: &str = "https://schemas.openid.net/secevent/";
@@ -55,6 +57,7 @@ impl Watch {
         let token = issuer.token().header("typ", "secevent+jwt").audience(&self.desk().broker.url);
         let token = ["sub", "client_id", "exp", "nbf", "scope"].iter().fold(token, |token, name| token.without(name));
         token
+            .claim("iat", now())
             .claim("jti", format!("event-{}", SENT.fetch_add(1, Ordering::Relaxed)))
             .claim("sub_id", json!({ "format": "iss_sub", "iss": url, "sub": subject }))
             .claim("events", json!({ format!("{EVENTS}caep/event-type/session-revoked"): {} }))
@@ -131,43 +134,6 @@ async fn a_revoked_session_ends_what_was_issued_before_it_and_is_on_the_record_a
     assert_eq!(change["target"], json!({ "kind": "subject", "issuer": FOREIGN, "subject": "alice" }));
     assert_eq!(change["before"], json!(happened + 1));
     assert!(change["until"].as_u64().unwrap() > now() + 3600, "no token it hits lives longer");
-}
-
-#[tokio::test]
-async fn a_user_of_the_enterprise_is_hit_in_the_tokens_issued_here() {
-    let watch = Watch::open("signals-lent").await;
-    let assertion = || {
-        let token = watch.acme.token().header("typ", "oauth-id-jag+jwt").audience(&watch.desk().broker.url);
-        token.claim("client_id", "planner").claim("sub", "alice").scope("crm:read").claim("resource", RESOURCE)
-    };
-    let bring = async |id: &str| {
-        let assertion = assertion().claim("jti", id).sign();
-        watch.desk().ask("planner", &[("grant_type", JWT_BEARER), ("assertion", assertion.as_str())]).await
-    };
-    let token = bring("first").await.text("access_token");
-    assert_eq!(watch.exchanges(&token).await, 200);
-    watch.taken(watch.event(&watch.acme, ENTERPRISE, "alice")).await;
-    assert_eq!(watch.exchanges(&token).await, 403);
-    assert_eq!(bring("second").await.error(), (400, "invalid_grant"), "an assertion from before");
-    // A user of that name is none of the agent, for which no assertion is taken either.
-    watch.taken(watch.event(&watch.acme, ENTERPRISE, "planner")).await;
-    let own = watch.team.own("planner", RESOURCE).await;
-    assert_eq!(watch.exchanges(&own).await, 200);
-    assert_eq!(watch.revocations().await.len(), 3);
-}
-
-#[tokio::test]
-async fn an_agent_of_ours_is_hit_as_an_agent_where_the_transmitter_speaks_for_us() {
-    let watch = Watch::with("signals-own", |config| {
-        config["signals"]["corp"]["issuers"] = json!(["URL", FOREIGN]);
-    })
-    .await;
-    let url = watch.desk().broker.url.clone();
-    let held = watch.team.own("planner", SCOUT).await;
-    assert_eq!(watch.team.take("scout", &held, RESOURCE, |_| ()).await.status, 200);
-    watch.taken(watch.event(&watch.corp, &url, "planner")).await;
-    assert_eq!(watch.team.take("scout", &held, RESOURCE, |_| ()).await.status, 400);
-    assert_eq!(watch.revocations().await[0]["agent"], json!({ "issuer": url, "id": "planner" }));
 }
 
 #[tokio::test]
@@ -320,6 +286,19 @@ async fn a_transmitter_with_a_secret_has_to_send_it_too() {
         202,
         "for the issuer it may speak for"
     );
+}
+
+#[tokio::test]
+async fn a_transmitter_that_sends_too_much_has_to_wait() {
+    let watch = Watch::with("signals-rate", |config| {
+        config["limits"]["token"] = json!({ "per_second": 1, "burst": 2 });
+    })
+    .await;
+    let sets = [(); 3].map(|()| watch.corp("alice").sign());
+    let answers = [watch.push(&sets[0]).await, watch.push(&sets[1]).await, watch.push(&sets[2]).await];
+    assert_eq!(answers.each_ref().map(|answer| answer.status), [202, 202, 429]);
+    assert_eq!(answers[2].header("retry-after"), "1");
+    assert_eq!(watch.push(&watch.event(&watch.acme, ENTERPRISE, "alice").sign()).await.status, 202, "each for itself");
 }
 
 #[tokio::test]

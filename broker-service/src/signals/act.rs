@@ -14,7 +14,7 @@ use crate::agents::registry;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::store::{Change, Seen, insert, remember};
-use crate::{admin, revocations};
+use crate::{admin, clock, revocations};
 
 /// Where a SET comes from.
 pub struct Source<'a> {
@@ -145,16 +145,19 @@ async fn here(app: &App, revocation: Revocation) -> Result<Vec<Revocation>, ApiE
     let agent = registry::find(app.store.pool(), subject).await?.is_some();
     let lent = app.enterprises.issuers().any(|one| one.identifier == *issuer);
     let same = |target| Revocation { target, ..revocation.clone() };
+    // An assertion from before the event may have been redeemed since: until now nobody here knew of it.
+    let heard = clock::now().seconds().saturating_add(1);
+    let lately = |target| Revocation { before: Some(heard), ..same(target) };
     Ok(match revocation.target.clone() {
         Target::Subject { issuer, subject } if agent && issuer == ours => {
             vec![same(Target::Agent { issuer, id: subject })]
         }
         Target::Subject { subject, .. } if lent && !agent => {
-            let own = same(Target::Subject { issuer: ours, subject });
+            let own = lately(Target::Subject { issuer: ours, subject });
             vec![revocation, own]
         }
         Target::AgentFor { id, subject, .. } if lent && !agent => {
-            let own = same(Target::AgentFor { issuer: ours, id, subject });
+            let own = lately(Target::AgentFor { issuer: ours, id, subject });
             vec![revocation, own]
         }
         _ => vec![revocation],
