@@ -24,6 +24,7 @@ use crate::proxies::Proxies;
 use crate::seal::vault::Vault;
 use crate::secrets::Secrets;
 use crate::sessions::{self, Rotation};
+use crate::signals::{self, Signals};
 use crate::store::Store;
 use crate::{agents, audit, checkpoint, keys, lease, metadata, metrics, operator, revocations, secrets, token};
 
@@ -45,6 +46,8 @@ pub struct Inner {
     pub enterprises: Policy,
     /// Proves their assertions.
     pub assertions: Mutex<Prover>,
+    /// The transmitters of security events, and what proves their events.
+    pub signals: Signals,
     /// The most actors a chain may have.
     pub max_depth: usize,
     /// The operators' token.
@@ -103,6 +106,7 @@ impl App {
         let (policy, prover) = match circle {
             Circle::Policy => (&self.policy, &self.prover),
             Circle::Enterprise => (&self.enterprises, &self.assertions),
+            Circle::Signals => (&self.signals.issuers, &self.signals.prover),
         };
         // Nothing that panics is called under the lock, and what is kept there can be had again.
         (policy, prover.lock().unwrap_or_else(PoisonError::into_inner))
@@ -133,6 +137,7 @@ impl App {
             .route("/v1/agents/{id}/resume", post(agents::api::resume).layer(intake(64 * 1024)))
             .route("/v1/agents/{id}/retire", post(agents::api::retire).layer(intake(64 * 1024)))
             .route("/v1/agents/{id}/rotate-secret", post(agents::api::rotate))
+            .route("/v1/events", post(signals::receive).layer(intake(signals::SIZE)))
             .route("/v1/leases", get(lease::api::list))
             .route("/v1/leases/{id}", delete(lease::api::revoke))
             .route("/v1/secrets", get(secrets::api::list))

@@ -8,6 +8,7 @@ mod keys;
 mod listener;
 pub mod raw;
 pub mod secrets;
+mod signals;
 mod target;
 
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ use crate::credential::Definition;
 use crate::keys::Schedule;
 use crate::proxies::Proxies;
 use crate::sessions::Rotation;
+use crate::signals::Signals;
 use crate::store::Database;
 
 /// The shortest secret: 128 bits in hexadecimal.
@@ -68,6 +70,8 @@ pub struct Config {
     pub rotation: Rotation,
     /// The enterprises' issuers, without a server.
     pub enterprises: Policy,
+    /// The transmitters of security events.
+    pub signals: Signals,
     /// The most actors a chain may have.
     pub max_depth: usize,
     /// When keys that sign tokens take turns.
@@ -163,6 +167,7 @@ impl Files {
             secrets,
             session_keys,
             enterprise,
+            signals,
             delegation,
             signing_keys,
             audit,
@@ -192,6 +197,7 @@ impl Files {
         let secrets = self.wrapping(secrets, database.as_ref(), &root.at("secrets"));
         let rotation = self.rotation(session_keys, &root.at("session_keys"));
         let enterprises = self.enterprises(enterprise, issuer.as_deref(), &root.at("enterprise"));
+        let signals = self.signals(signals, issuer.as_deref(), policy.as_ref(), &enterprises);
         let max_depth = self.delegation(delegation, &root.at("delegation"));
         let signing_keys = self.schedule(signing_keys, &root.at("signing_keys"));
         let audit = self.audit(audit, &root.at("audit"));
@@ -211,6 +217,7 @@ impl Files {
             secrets,
             rotation,
             enterprises,
+            signals,
             max_depth,
             signing_keys,
             audit,

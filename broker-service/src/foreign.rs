@@ -1,12 +1,13 @@
-//! Agents' tokens proved, with the keys and status lists of foreign issuers fetched as they are needed.
+//! What foreign issuers have signed, proved: their keys and status lists are fetched as they are needed.
 
 use std::time::Duration;
 
 use accredit_policy::fetch::{Answer, Document, Fetch};
-use accredit_policy::policy::Server;
+use accredit_policy::policy::{Issuer, Server};
 use accredit_policy::token::{Outcome, Prover};
 use accredit_policy::{Policy, Secret, Time};
 use reqwest::header::{ACCEPT, CACHE_CONTROL};
+use serde_json::{Map, Value};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
@@ -28,11 +29,13 @@ pub enum Circle {
     Policy,
     /// Those of `enterprise`, whose assertions agents bring.
     Enterprise,
+    /// Those of `signals`, which send security events.
+    Signals,
 }
 
 /// Keeps the keys of all issuers fresh.
 pub fn follow(app: &App) -> JoinHandle<()> {
-    const ALL: [Circle; 2] = [Circle::Policy, Circle::Enterprise];
+    const ALL: [Circle; 3] = [Circle::Policy, Circle::Enterprise, Circle::Signals];
     let app = app.clone();
     for circle in ALL {
         let (policy, mut prover) = app.circle(circle);
@@ -59,6 +62,11 @@ pub async fn recognise(app: &App, circle: Circle, token: &Secret) -> Outcome {
     settle(app, circle, |prover, policy, since| prover.recognise(token, policy, since, clock::now())).await
 }
 
+/// Opens what `issuer` of `circle` has signed, and waits for the keys that takes.
+pub async fn open(app: &App, circle: Circle, text: &str, issuer: &Issuer) -> Outcome<Map<String, Value>> {
+    settle(app, circle, |prover, _, since| prover.open(text, issuer, since, clock::now())).await
+}
+
 /// Proves a token of ours, whoever it is for. Others' tokens are not waited for.
 pub async fn recognise_own(app: &App, token: &Secret) -> Outcome {
     let since = clock::now();
@@ -74,7 +82,11 @@ pub async fn recognise_own(app: &App, token: &Secret) -> Outcome {
 }
 
 /// Tries until no document is missing, or the patience ends.
-async fn settle(app: &App, circle: Circle, mut attempt: impl FnMut(&mut Prover, &Policy, Time) -> Outcome) -> Outcome {
+async fn settle<T>(
+    app: &App,
+    circle: Circle,
+    mut attempt: impl FnMut(&mut Prover, &Policy, Time) -> Outcome<T>,
+) -> Outcome<T> {
     let (since, began) = (clock::now(), Instant::now());
     loop {
         let outcome = {

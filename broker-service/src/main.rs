@@ -31,6 +31,7 @@ mod revocations;
 mod seal;
 mod secrets;
 mod sessions;
+mod signals;
 mod signer;
 mod store;
 mod token;

@@ -2,7 +2,7 @@
 
 use accredit_policy::Secret;
 use axum::extract::{FromRequestParts, State};
-use axum::http::{StatusCode, header, request::Parts};
+use axum::http::{HeaderMap, StatusCode, header, request::Parts};
 
 use crate::app::App;
 use crate::error::{ApiError, Code};
@@ -22,17 +22,22 @@ impl FromRequestParts<App> for Operator {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let mut lines = parts.headers.get_all(header::AUTHORIZATION).iter();
-        let value = lines.next().and_then(|value| value.to_str().ok()).filter(|_| lines.next().is_none());
-        let token =
-            value.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        let known = token.is_some_and(|(_, token)| Secret::new(token) == app.operator);
-        match known {
+        match bearer(&parts.headers).as_ref() == Some(&app.operator) {
             // One token for all of them: there is no telling them apart.
             true => Ok(Self("operator".into())),
             false => Err(ApiError::new(Code::InvalidToken, "this needs the operators' bearer token")),
         }
     }
+}
+
+/// The one bearer token of a request.
+///
+/// [RFC 6750 §2.1](https://www.rfc-editor.org/rfc/rfc6750#section-2.1)
+pub fn bearer(headers: &HeaderMap) -> Option<Secret> {
+    let mut lines = headers.get_all(header::AUTHORIZATION).iter();
+    let value = lines.next().and_then(|value| value.to_str().ok()).filter(|_| lines.next().is_none())?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| Secret::new(token))
 }
 
 /// `GET /healthz`: the process runs.

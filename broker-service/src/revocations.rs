@@ -92,7 +92,14 @@ async fn change(
     Ok(seq)
 }
 
-fn record(app: &App, revocation: &Revocation, action: &str, by: &str, why: Option<&str>) -> Result<Record, ApiError> {
+/// The record of a revocation by whoever did it, and why.
+pub fn record(
+    app: &App,
+    revocation: &Revocation,
+    action: &str,
+    by: &str,
+    why: Option<&str>,
+) -> Result<Record, ApiError> {
     let Revocation { target, before, .. } = revocation;
     let words = json!({ "target": target, "before": before.map(|before| Time::from_seconds(before).rfc3339()) });
     let (agent, subject) = match target {

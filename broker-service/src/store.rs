@@ -29,6 +29,7 @@ use tokio::time::timeout;
 
 pub use audit::insert;
 pub use group::{Intent, NotIntended};
+pub use once::{Seen, remember};
 pub use order::{Order, read};
 pub use revoked::Change;
 pub use statement::Statement;

@@ -22,7 +22,7 @@ const KILLS: u32 = 8;
 const CLIENTS: u32 = 8;
 
 /// The lock on all that has an order, in the store on PostgreSQL.
-const ORDER: &str = "SELECT pg_advisory_lock(8317987319222330741)";
+pub const ORDER: &str = "SELECT pg_advisory_lock(8317987319222330741)";
 
 impl Roles {
     /// Keeps everybody from writing to the store until the result is closed.

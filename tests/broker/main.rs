@@ -38,6 +38,7 @@ mod revoke;
 mod roles;
 mod secrets;
 mod session;
+mod signals;
 mod start;
 mod support;
 mod targets;

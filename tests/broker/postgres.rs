@@ -30,5 +30,6 @@ mod replicas;
 mod revoke;
 mod roles;
 mod session;
+mod signals;
 mod support;
 mod team;

@@ -108,6 +108,33 @@ async fn names_that_stand_twice_are_refused() {
 }
 
 #[tokio::test]
+async fn a_transmitter_whose_events_would_hit_nothing_or_too_much_is_refused() {
+    let log = refused("signals", |_, config| {
+        let keys = json!({ "keys": Issuer::new(FOREIGN).jwks()["keys"] });
+        let signal = json!({ "issuer": FOREIGN, "jwks": keys, "algorithms": ["ES256"] });
+        config["signals"] = json!({ "a": signal, "b": signal, "c": signal, "d": signal });
+        config["signals"]["a"]["issuers"] = json!([FOREIGN, "URL"]);
+        config["signals"]["a"]["subjects"] = json!({ "email": "subject", "opaque": "session" });
+        config["signals"]["b"]["max_age"] = json!("10s");
+        config["signals"]["b"]["subjects"] = json!({ "email": "token" });
+        config["signals"]["c"]["issuer"] = json!("https://unknown.example.test");
+        config["signals"]["d"]["issuer"] = json!("URL");
+    })
+    .await;
+    for expected in [
+        "`signals.a.subjects`: found `issuers` with 2 entries, accepted is one",
+        "`signals.a.subjects.opaque`: found `session`, accepted is one of `agent`, `subject`, `token`",
+        "`signals.b.issuer`: found the `iss` of `a`, accepted is one entry for each `iss`",
+        "`signals.b.max_age`: found less than a minute or more than a week, accepted is `1m` to `168h`",
+        "`signals.b.subjects.email`: found `token`, accepted is one of `subject`",
+        "`signals.c.issuers`: found `https://unknown.example.test`, whose tokens nobody takes here, accepted is",
+        "which is this broker, accepted is the `iss` of another",
+    ] {
+        assert!(log.contains(expected), "{expected}\n{log}");
+    }
+}
+
+#[tokio::test]
 async fn a_minted_token_is_none_an_agent_could_come_back_with() {
     let log = refused("audience", |_, config| {
         config["credentials"]["crm-api"]["audience"] = json!(super::support::RESOURCE);

@@ -47,6 +47,7 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
         signing_keys,
         audit,
         enterprises,
+        signals,
         max_depth,
     } = config::broker(path)?;
     DirBuilder::new()
@@ -71,6 +72,7 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
         prover,
         enterprises,
         assertions: Mutex::default(),
+        signals,
         max_depth,
         operator,
         proxies,

@@ -49,19 +49,22 @@ impl Files {
     fn enterprise(&mut self, raw: raw::Enterprise, path: &Path) -> Option<policy::Issuer> {
         let raw::Enterprise { issuer, jwks, algorithms, unknown } = raw;
         refuse_unknown(&unknown, raw::Enterprise::FIELDS, path, &mut self.report);
-        let at = path.at("jwks");
-        let raw::EnterpriseKeys { keys, url, refresh, unknown } = jwks.required(&at, &mut self.report)?;
-        refuse_unknown(&unknown, raw::EnterpriseKeys::FIELDS, &at, &mut self.report);
+        let (jwks, typ) = (self.jwks(jwks, &path.at("jwks"))?, Field::Read(TYPE.to_owned()));
+        Some(policy::Issuer { issuer, jwks, algorithms, typ, ..policy::Issuer::default() })
+    }
+
+    /// Keys that the broker fetches by itself, if it has to.
+    pub(super) fn jwks(&mut self, field: Field<raw::Keys>, at: &Path) -> Option<Field<policy::Jwks>> {
+        let raw::Keys { keys, url, refresh, unknown } = field.required(at, &mut self.report)?;
+        refuse_unknown(&unknown, raw::Keys::FIELDS, at, &mut self.report);
         if keys.stands() == url.stands() {
             let found = if keys.stands() { "both `keys` and `url`" } else { "neither `keys` nor `url`" };
-            self.report.add(&at, found, "either `keys` or `url`");
+            self.report.add(at, found, "either `keys` or `url`");
             return None;
         }
-        // The broker fetches by itself; only proxies need a cluster for it.
+        // Only proxies need a cluster for it.
         let cluster = if url.stands() { Field::Read("none".to_owned()) } else { Field::Missing };
-        let jwks = policy::Jwks { keys, url, cluster, refresh, unknown: BTreeMap::new() };
-        let typ = Field::Read(TYPE.to_owned());
-        Some(policy::Issuer { issuer, jwks: Field::Read(jwks), algorithms, typ, ..policy::Issuer::default() })
+        Some(Field::Read(policy::Jwks { keys, url, cluster, refresh, unknown: BTreeMap::new() }))
     }
 
     /// The most actors a chain may have.

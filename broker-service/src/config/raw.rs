@@ -45,6 +45,8 @@ object! {
         pub session_keys: SessionKeys,
         /// The identity providers whose assertions (ID-JAG) agents may bring for tokens, by a name for people.
         pub enterprise: Named<Enterprise>,
+        /// Who may send security events (RFC 8935, Shared Signals) that revoke tokens, by a name for the record.
+        pub signals: Named<Signal>,
         /// How far agents may hand on tasks.
         pub delegation: Delegation,
         /// When the keys take turns that sign tokens.
@@ -293,7 +295,7 @@ object! {
         /// The exact `iss` of its assertions.
         pub issuer: String,
         /// Its public keys.
-        pub jwks: EnterpriseKeys,
+        pub jwks: Keys,
         /// The signature algorithms accepted from it.
         pub algorithms: List<String>,
     }
@@ -301,13 +303,45 @@ object! {
 
 object! {
     /// Public keys: either `keys` or `url`.
-    pub struct EnterpriseKeys {
+    pub struct Keys {
         /// The keys themselves, as JSON Web Keys.
         pub keys: List<Value>,
         /// Where to fetch them.
         pub url: String,
         /// How often to fetch them; `5m` unless given.
         pub refresh: Span,
+    }
+}
+
+object! {
+    /// One transmitter of security events.
+    pub struct Signal {
+        /// The exact `iss` of its events.
+        pub issuer: String,
+        /// Its public keys.
+        pub jwks: Keys,
+        /// The signature algorithms accepted from it.
+        pub algorithms: List<String>,
+        /// Whom its events are for; the broker's `issuer` unless given.
+        pub audience: String,
+        /// A file that holds the bearer token it has to send, besides its signature.
+        pub secret_file: String,
+        /// Whose agents, subjects and tokens it may revoke, by `iss`; its own unless given.
+        pub issuers: List<String>,
+        /// What subjects without an issuer are names of; takes one entry in `issuers`.
+        pub subjects: Subjects,
+        /// How old an event may be when it comes, `1m` to `168h`; `10m` unless given.
+        pub max_age: Span,
+    }
+}
+
+object! {
+    /// What subjects without an issuer are names of. They are left aside unless given.
+    pub struct Subjects {
+        /// Subjects of format `email`: `subject`, a `sub` of tokens.
+        pub email: String,
+        /// Subjects of format `opaque`: `agent`, `subject`, or `token`, a `jti`.
+        pub opaque: String,
     }
 }
 

@@ -184,7 +184,7 @@ fn lifetime(claims: &Map<String, Value>, issuer: &Issuer, now: Time) -> Result<L
 /// A NumericDate; fractions are cut off, moments before 1970 refused.
 ///
 /// [RFC 7519 §2](https://www.rfc-editor.org/rfc/rfc7519#section-2)
-pub(super) fn date(claims: &Map<String, Value>, name: &str) -> Result<Option<Time>, Refusal> {
+pub fn date(claims: &Map<String, Value>, name: &str) -> Result<Option<Time>, Refusal> {
     let Some(value) = claims.get(name) else {
         return Ok(None);
     };
@@ -222,7 +222,7 @@ pub(super) fn optional(claims: &Map<String, Value>, name: &str) -> Result<Option
 }
 
 /// A name fit for records: 1 to 512 bytes, no control characters.
-pub(super) fn named(text: &str) -> bool {
+pub fn named(text: &str) -> bool {
     (1..=512).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+
 use super::alg::Algorithm;
 use super::cache::{Cache, Tally};
-use super::claims::{Claims, Origin, malformed};
+use super::claims::{self, Claims, Origin, malformed};
 use super::jws::{Compact, Header};
 use super::native::{self, Native};
 use super::status::{self, List};
@@ -22,11 +24,11 @@ use crate::token::typ::Typ;
 /// How often ended tokens are dropped from the cache.
 const SWEEP: Duration = Duration::from_secs(30);
 
-/// What became of a token.
+/// What became of a token, or of another thing an issuer has signed.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum Outcome<T = Verified> {
     /// It holds.
-    Proved(Verified),
+    Proved(T),
     /// It does not.
     Refused(Refusal),
     /// Keys or lists of this issuer, by its name in the policy, have to be there first.
@@ -63,6 +65,27 @@ impl Prover {
     /// Proves a token of any issuer of the policy. Whom it is for is left to the caller to judge.
     pub fn recognise(&mut self, token: &Secret, policy: &Policy, since: Time, now: Time) -> Outcome {
         self.judge(token, &Asked { server: None, policy, since, now }).unwrap_or_else(Outcome::Refused)
+    }
+
+    /// Opens what `issuer` has signed and is no token of an agent's. What it says is left to the caller to judge.
+    pub fn open(&mut self, text: &str, issuer: &Issuer, since: Time, now: Time) -> Outcome<Map<String, Value>> {
+        self.opened(text, issuer, (since, now)).unwrap_or_else(Outcome::Refused)
+    }
+
+    fn opened(
+        &mut self,
+        text: &str,
+        issuer: &Issuer,
+        times: (Time, Time),
+    ) -> Result<Outcome<Map<String, Value>>, Refusal> {
+        let compact = Compact::parse(text)?;
+        let header = compact.header()?;
+        issuer.typ.check(header.typ.as_deref())?;
+        allowed(issuer, header.algorithm)?;
+        match signed(&mut self.keys, self.native, (&compact, &header), issuer, times)? {
+            Step::Done => claims::object(&compact.payload).map(Outcome::Proved),
+            Step::Waits => Ok(Outcome::Waits(issuer.name.clone())),
+        }
     }
 
     /// The host's check of signatures.
