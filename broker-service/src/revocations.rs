@@ -88,7 +88,7 @@ async fn change(
     insert(&mut transaction, &[&record]).await?;
     transaction.commit().await?;
     app.store.refresh().await?;
-    tracing::info!(seq, by = change.by, target = ?change.revocation.target, "{action}");
+    tracing::info!(seq, by = change.by, target = %change.revocation.target, "{action}");
     Ok(seq)
 }
 
@@ -101,7 +101,8 @@ pub fn record(
     why: Option<&str>,
 ) -> Result<Record, ApiError> {
     let Revocation { target, before, .. } = revocation;
-    let words = json!({ "target": target, "before": before.map(|before| Time::from_seconds(before).rfc3339()) });
+    let before = before.map(|before| format!(", tokens issued before {}", Time::from_seconds(before).rfc3339()));
+    let words = format!("{target}{}", before.unwrap_or_default());
     let (agent, subject) = match target {
         Target::Actor { issuer, id } | Target::Agent { issuer, id } => (Some((issuer, id)), None),
         Target::AgentFor { issuer, id, subject } => (Some((issuer, id)), Some(subject)),
@@ -123,7 +124,7 @@ pub fn record(
         subject: subject.cloned(),
         server: server.cloned(),
         tool: tool.cloned(),
-        ..admin::by(app, by, action, &words.to_string(), why)?
+        ..admin::by(app, by, action, &words, why)?
     })
 }
 

@@ -2,6 +2,7 @@
 //!
 //! `--keep` leaves everything running and writes `target/demo/env`.
 
+mod audit;
 mod orders;
 mod scenery;
 mod secrets;
@@ -124,6 +125,10 @@ async fn tell(stack: &Stack, orders: Option<&Orders>) -> Told {
     step("the operator suspends the scout: it is refused everywhere, with the token it still holds too");
     suspend(stack, &scout, &handed).await?;
 
+    step("the operator revokes what the agent holds; its next call is refused");
+    operate(stack, &["revoke", "agent", "demo-agent", "--issued-before", "now", "--why", "lost laptop"])?;
+    print(&refused(stack, &token).await?);
+
     step("nothing that was refused has run: what the tool server executed");
     for event in stack.events() {
         if let Event::Execution(ran) = event {
@@ -137,7 +142,13 @@ async fn tell(stack: &Stack, orders: Option<&Orders>) -> Told {
     }
 
     step("the audit of all of it");
-    audit(stack).await?;
+    audit::table(stack).await?;
+
+    step("the audit on the disk is whole");
+    let key = audit::whole(stack)?;
+
+    step("one byte is changed in a copy: it is found, and named");
+    audit::forged(stack, &key).await?;
 
     step("no secret is in any log, record or database");
     let mut all: BTreeMap<_, _> = [
@@ -213,18 +224,37 @@ async fn clerk(stack: &Stack, orders: &Orders) -> Told {
 
 /// Suspends the scout by the command line, and shows what becomes of it.
 async fn suspend(stack: &Stack, scout: &Credentials, handed: &str) -> Told {
-    let file = stack.dir().join("secrets/admin.token").display().to_string();
-    let broker = stack.ports.broker();
-    let args = ["agents", "suspend", "scout", "--why", "calls at night", "--broker", &broker, "--token-file", &file];
-    let told = accredit(&args, b"");
-    println!("$ accredit agents suspend scout --why \"calls at night\"");
-    print!("{}{}", String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
+    operate(stack, &["agents", "suspend", "scout", "--why", "calls at night"])?;
     match token(scout, "crm:read", &stack.mcp()).await {
         Ok(_) => return Err("a suspended agent got a token".into()),
         Err(refused) => println!("{refused}"),
     }
-    print(&call(stack, handed, "crm_lookup", json!({ "id": "1001" })).await?);
+    print(&refused(stack, handed).await?);
     Ok(())
+}
+
+/// The first answer that refuses a call. The proxy hears of a revocation in some milliseconds.
+async fn refused(stack: &Stack, token: &str) -> Result<Reply, Box<dyn Error>> {
+    for _ in 0..200 {
+        let reply = call(stack, token, "crm_lookup", json!({ "id": "1001" })).await?;
+        if reply.status == 401 {
+            return Ok(reply);
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+    Err("it is still let through".into())
+}
+
+/// Shows a command of the operator's, and what it says.
+fn operate(stack: &Stack, args: &[&str]) -> Result<String, Box<dyn Error>> {
+    let file = stack.dir().join("secrets/admin.token").display().to_string();
+    let broker = stack.ports.broker();
+    let told = accredit(&[args, &["--broker", &broker, "--token-file", &file]].concat(), b"");
+    let said = String::from_utf8(told.stdout)? + &String::from_utf8(told.stderr)?;
+    let quoted = args.iter().map(|arg| if arg.contains(' ') { format!("\"{arg}\"") } else { (*arg).to_owned() });
+    println!("$ accredit {}", quoted.collect::<Vec<_>>().join(" "));
+    print!("{said}");
+    if told.status.success() { Ok(said) } else { Err(said.into()) }
 }
 
 fn step(text: &str) {
@@ -295,51 +325,6 @@ fn print(reply: &Reply) {
         println!("www-authenticate: {challenge}");
     }
     println!("{}", reply.text());
-}
-
-/// Prints the records once those of the last request have arrived.
-async fn audit(stack: &Stack) -> Told {
-    let http = reqwest::Client::builder().no_proxy().build()?;
-    let url = format!("{}/v1/audit/events", stack.ports.broker());
-    let token = stack.secret("admin.token");
-    let mut records = Vec::new();
-    for _ in 0..50 {
-        let answer: Value = http.get(&url).bearer_auth(&token).send().await?.error_for_status()?.json().await?;
-        records = answer["records"].as_array().cloned().unwrap_or_default();
-        let told = |reason| records.iter().any(|record| record["reason"] == reason);
-        if told("token_expired") && told("credential_refused") {
-            break;
-        }
-        sleep(Duration::from_millis(100)).await;
-    }
-    let columns = ["kind", "decision", "reason", "agent", "for", "through", "method", "tool", "credential"];
-    line(&columns.map(str::to_owned));
-    for record in &records {
-        let text = |pointer| record.pointer(pointer).and_then(Value::as_str).unwrap_or("-");
-        let shadow = if record["shadow"] == true { "shadow" } else { text("/decision") };
-        let chain = record["chain"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        let chain = Some(chain.collect::<Vec<_>>().join(" < ")).filter(|chain| !chain.is_empty());
-        let (kind, reason, agent, subject) = (text("/kind"), text("/reason"), text("/agent/id"), text("/subject"));
-        let (method, tool, lease) = (text("/method"), text("/tool"), text("/credential/lease"));
-        let (agent, method, tool) = match record.get("admin") {
-            Some(_) => (text("/admin/by"), text("/admin/action"), text("/admin/target")),
-            None => (agent, method, tool),
-        };
-        let chain = chain.as_deref().unwrap_or("-");
-        line(&[kind, shadow, reason, agent, subject, chain, method, tool, lease].map(str::to_owned));
-    }
-    let told = |reason| records.iter().any(|record| record["reason"] == reason);
-    let all = ["token_expired", "scope_missing", "condition_false"].into_iter().all(told);
-    let shadow = records.iter().any(|record| record["shadow"] == true);
-    match all && shadow {
-        true => Ok(()),
-        false => Err("the audit does not hold every denial of the story".into()),
-    }
-}
-
-/// One row of the audit.
-fn line([kind, decision, reason, agent, subject, chain, method, tool, lease]: &[String; 9]) {
-    println!("{kind:<9}{decision:<9}{reason:<19}{agent:<12}{subject:<12}{chain:<17}{method:<17}{tool:<12}{lease}");
 }
 
 fn write_env(dir: &Path, stack: &Stack) -> std::io::Result<()> {

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::clock;
 
 /// Their names.
-pub const NAMES: [&str; 17] = [
+pub const NAMES: [&str; 18] = [
     "id",
     "time",
     "kind",
@@ -26,15 +26,19 @@ pub const NAMES: [&str; 17] = [
     "policy",
     "needed",
     "lacked",
+    MILLIS,
 ];
 
-/// Their values, in the same order.
+/// The one column that is a number: the record's time in milliseconds since the epoch.
+pub const MILLIS: &str = "millis";
+
+/// Their values in the same order, numbers in decimal.
 pub type Columns = [Option<String>; NAMES.len()];
 
 /// The most bytes of a text that is searched as it is.
 const LONGEST: usize = 512;
 
-/// The record's time in milliseconds since the epoch, the one column that is a number; 0 for what is none.
+/// The value of [`MILLIS`]; 0 for a time that is none.
 pub fn millis(record: &Record) -> i64 {
     clock::parse(&record.time).map_or(0, clock::signed)
 }
@@ -61,6 +65,7 @@ pub fn of(record: &Record) -> Columns {
         record.policy.as_deref().map(plain),
         record.scopes.as_ref().map(|scopes| plain(&scopes.required.join(" "))),
         lacked.filter(|words| !words.is_empty()).as_deref().map(plain),
+        Some(millis(record).to_string()),
     ]
 }
 

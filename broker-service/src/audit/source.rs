@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 use sqlx::any::{AnyRow, install_default_drivers};
 use sqlx::{AnyConnection, Connection as _, Executor as _, Row as _};
 
-use crate::audit::columns::{Columns, NAMES};
+use crate::audit::columns::{Columns, MILLIS, NAMES};
 use crate::audit::line::{self, Line};
 use crate::chain::Hash;
 use crate::note::Key;
@@ -199,7 +199,10 @@ fn read(row: &AnyRow) -> Result<Entry, sqlx::Error> {
     let hash = Hash::of(&bytes).ok_or_else(|| sqlx::Error::Decode("a hash that is none".into()))?;
     let mut columns = Columns::default();
     for (column, name) in columns.iter_mut().zip(NAMES) {
-        *column = row.try_get(name)?;
+        *column = match name {
+            MILLIS => Some(row.try_get::<i64, _>(name)?.to_string()),
+            _ => row.try_get(name)?,
+        };
     }
     let (chain, record) = (row.try_get("chain")?, row.try_get("record")?);
     Ok(Entry { seq: number("seq")?, chain, position: number("position")?, hash, record, columns: Some(columns) })

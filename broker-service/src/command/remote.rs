@@ -1,14 +1,14 @@
 //! Requests of the command line to a broker that runs.
 
 use std::error::Error;
-use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use std::{fmt, io};
 
 use accredit_policy::Secret;
 use clap::Args;
-use reqwest::{Certificate, Client, Method, RequestBuilder, StatusCode, Url};
+use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -16,6 +16,9 @@ use super::Output;
 
 /// How long one request may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a whole document may take that comes in pieces.
+const STREAMED: Duration = Duration::from_secs(24 * 3600);
 
 /// Which broker, and who asks.
 #[derive(Debug, Args)]
@@ -53,7 +56,7 @@ impl Remote {
     /// The broker of these arguments.
     pub fn new(args: &RemoteArgs) -> Result<Self, Box<dyn Error>> {
         let RemoteArgs { broker, token_file, ca_file } = args;
-        let read = |file: &PathBuf| {
+        let text = |file: &PathBuf| {
             std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display())).map(Zeroizing::new)
         };
         let loopback = |host: &str| {
@@ -65,9 +68,9 @@ impl Remote {
                 format!("`--broker`: found `{broker}`, accepted is `https://`, or `http://` on loopback").into()
             );
         }
-        let token = Secret::new(read(token_file)?.trim());
+        let token = Secret::new(text(token_file)?.trim());
         let mut builder = Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(PATIENCE);
-        for certificate in ca_file.as_ref().map(read).transpose()?.iter() {
+        for certificate in ca_file.as_ref().map(text).transpose()?.iter() {
             for certificate in Certificate::from_pem_bundle(certificate.as_bytes())? {
                 builder = builder.add_root_certificate(certificate);
             }
@@ -86,6 +89,25 @@ impl Remote {
         let mut request = self.request(Method::GET, path)?.build()?;
         request.url_mut().query_pairs_mut().extend_pairs(given);
         send(RequestBuilder::from_parts(self.client.clone(), request)).await
+    }
+
+    /// What lies there, piece by piece: `take` says whether to go on.
+    pub async fn stream(
+        &self,
+        path: &[&str],
+        mut take: impl FnMut(&[u8]) -> io::Result<bool>,
+    ) -> Result<(), Box<dyn Error>> {
+        let request = self.request(Method::GET, path)?.timeout(STREAMED);
+        let mut response = request.send().await.map_err(cause)?;
+        if !response.status().is_success() {
+            return read(response).await.map(|_| ());
+        }
+        while let Some(piece) = response.chunk().await.map_err(cause)? {
+            if !take(&piece)? {
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 
     /// Puts the object `body` there.
@@ -122,7 +144,10 @@ impl Remote {
 
 /// The answer as JSON, null where it is empty; a refusal is an error of one line.
 async fn send(request: RequestBuilder) -> Result<Value, Box<dyn Error>> {
-    let response = request.send().await.map_err(cause)?;
+    read(request.send().await.map_err(cause)?).await
+}
+
+async fn read(response: Response) -> Result<Value, Box<dyn Error>> {
     let status = response.status();
     let body = response.bytes().await.map_err(cause)?;
     let value: Value = serde_json::from_slice(&body).unwrap_or_default();

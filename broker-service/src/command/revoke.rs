@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::process::ExitCode;
 
+use accredit_policy::revocation::Target;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -189,16 +190,9 @@ fn listed(answer: &Value) -> String {
     )
 }
 
-/// A target in words.
+/// A target in words, without what could speak to a terminal.
 fn said(answer: &Value) -> String {
-    let part = |name: &str| table::text(answer, &format!("/target/{name}"));
-    let of = |what: String| format!("{what} of {}", part("issuer"));
-    match part("kind").as_str() {
-        "agent_for" => of(format!("agent {} for {}", part("id"), part("subject"))),
-        "issuer" => format!("issuer {}", part("issuer")),
-        "server" => format!("server {}", part("server")),
-        "subject" => of(format!("subject {}", part("subject"))),
-        "tool" => format!("tool {} of {}", part("tool"), part("server")),
-        kind => of(format!("{kind} {}", part("id"))),
-    }
+    let target = answer.get("target").cloned().and_then(|target| serde_json::from_value::<Target>(target).ok());
+    let words = target.map(|target| target.to_string()).unwrap_or_else(|| table::text(answer, "/target"));
+    words.chars().filter(|letter| !letter.is_control()).collect()
 }

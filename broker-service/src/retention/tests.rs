@@ -23,7 +23,9 @@ async fn open(name: &str) -> Store {
 }
 
 async fn write(store: &Store, count: usize) {
-    let record = || Record { id: clock::id().unwrap(), time: clock::now().rfc3339(), ..Record::default() };
+    let chain = || vec!["scout".to_owned(), "planner".to_owned()];
+    let record =
+        || Record { id: clock::id().unwrap(), time: clock::now().rfc3339(), chain: chain(), ..Record::default() };
     store.append((0..count).map(|_| record()).collect()).await.unwrap();
 }
 
@@ -66,6 +68,8 @@ async fn what_was_signed_long_ago_goes_and_the_rest_verifies() {
     sign(&one, 0).await;
     let after = verdict(&one).await;
     assert_eq!((after.count, after.through), (0, 7), "{after:?}");
+    let actors = sqlx::query_scalar("SELECT MIN(seq) FROM audit_actors").fetch_one(one.pool());
+    assert_eq!(actors.await.map(|seq: i64| seq).unwrap(), 8, "whom they had it from goes with them");
     assert_eq!(round(&one, &notary, DAY).await.unwrap(), Step::Done);
     // What the first removal told goes with the second, and both chains go on.
     write(&two, 1).await;

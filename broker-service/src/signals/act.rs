@@ -122,7 +122,7 @@ impl Work {
             return Ok(());
         }
         self.record(revocations::record(app, &revocation, "revocation.add", by, Some(kind))?);
-        tracing::info!(by, kind, target = ?revocation.target, "revocation.add");
+        tracing::info!(by, kind, target = %revocation.target, "revocation.add");
         self.changes.push(Change { revocation, lifts: false, by: by.to_owned(), why: Some(kind.to_owned()) });
         Ok(())
     }

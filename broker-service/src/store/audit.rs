@@ -8,7 +8,7 @@ use sqlx::AnyConnection;
 use super::order::Order;
 use super::search;
 use super::statement::Statement;
-use crate::audit::columns::{self, NAMES, plain};
+use crate::audit::columns::{self, MILLIS, NAMES, plain};
 use crate::chain::Head;
 
 /// How many rows one statement writes. SQLite finds the name of each parameter by going through those before it, so that
@@ -37,15 +37,17 @@ pub(super) async fn link(
         if rows.is_empty() {
             return search::actors(last, connection, records).await;
         }
-        let mut statement = Statement::new("INSERT INTO audit (seq, chain, position, hash, record, millis");
+        let mut statement = Statement::new("INSERT INTO audit (seq, chain, position, hash, record");
         for name in NAMES {
             statement.push(", ").push(name);
         }
         statement.push(")").rows(rows, |fields, row| {
             fields.bind(row.seq).bind(row.chain.clone()).bind(row.position).bind(row.hash).bind(row.text);
-            fields.bind(columns::millis(row.record));
-            for column in columns::of(row.record) {
-                fields.bind(column);
+            for (name, column) in NAMES.into_iter().zip(columns::of(row.record)) {
+                match name {
+                    MILLIS => fields.bind(columns::millis(row.record)),
+                    _ => fields.bind(column),
+                };
             }
         });
         statement.build()?.execute(&mut *connection).await?;

@@ -3,6 +3,7 @@
 //! Broker and filter judge with this same code, the filter by what the broker's feed has told it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -74,6 +75,22 @@ pub enum Target {
         /// The tool's.
         tool: String,
     },
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Actor { issuer, id } => write!(formatter, "actor {id} of {issuer}"),
+            Self::Agent { issuer, id } => write!(formatter, "agent {id} of {issuer}"),
+            Self::AgentFor { issuer, id, subject } => write!(formatter, "agent {id} for {subject} of {issuer}"),
+            Self::Issuer { issuer } => write!(formatter, "issuer {issuer}"),
+            Self::Key { issuer, id } => write!(formatter, "key {id} of {issuer}"),
+            Self::Server { server } => write!(formatter, "server {server}"),
+            Self::Subject { issuer, subject } => write!(formatter, "subject {subject} of {issuer}"),
+            Self::Token { issuer, id } => write!(formatter, "token {id} of {issuer}"),
+            Self::Tool { server, tool } => write!(formatter, "tool {tool} of {server}"),
+        }
+    }
 }
 
 /// One revocation.

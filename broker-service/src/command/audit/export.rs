@@ -34,6 +34,8 @@ pub struct Export {
 /// A form of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
+    /// All records with their hashes, the checkpoints and the key, for `verify --export`.
+    Chain,
     /// The records as they were written, one a line.
     Ndjson,
     /// Events of OCSF 1.8, one a line.
@@ -46,24 +48,44 @@ impl Export {
     /// Writes what there is now.
     pub async fn run(self) -> Result<(), Box<dyn Error>> {
         let remote = Remote::new(&self.remote)?;
+        if self.format == Format::Chain {
+            return self.whole(&remote).await;
+        }
         // What comes while it is written is not part of it, or it might never end.
         let newest = [("order", Some("newest".to_owned())), ("limit", Some("1".to_owned()))];
         let last = remote.search(EVENTS, &newest).await?;
         let mut query = self.filter.query();
         set(&mut query, "before", number(&last).saturating_add(1));
         set(&mut query, "limit", 1000);
-        let mut output: Box<dyn Write> = match &self.file {
-            Some(path) => {
-                let file = File::options().write(true).create_new(true).mode(0o600).open(path);
-                Box::new(BufWriter::new(file.map_err(|error| format!("{}: {error}", path.display()))?))
-            }
-            None => Box::new(BufWriter::new(io::stdout())),
-        };
+        let mut output = self.output()?;
         let written = self.write(&remote, query, &mut *output).await?;
         if let (Some(path), Some(count)) = (&self.file, written) {
             eprintln!("{}: {count} records", path.display());
         }
         Ok(())
+    }
+
+    /// Writes the chains as they are.
+    async fn whole(&self, remote: &Remote) -> Result<(), Box<dyn Error>> {
+        if self.filter.query().iter().any(|(_, value)| value.is_some()) {
+            return Err("`--format chain` takes no filter: of a part of a chain nothing can be proved".into());
+        }
+        // Before a file is made for it.
+        remote.get(&["v1", "audit", "key"]).await?;
+        let mut output = self.output()?;
+        remote.stream(&["v1", "audit", "export"], |piece| seen(output.write_all(piece))).await?;
+        seen(output.flush())?;
+        Ok(())
+    }
+
+    fn output(&self) -> Result<Box<dyn Write>, Box<dyn Error>> {
+        Ok(match &self.file {
+            Some(path) => {
+                let file = File::options().write(true).create_new(true).mode(0o600).open(path);
+                Box::new(BufWriter::new(file.map_err(|error| format!("{}: {error}", path.display()))?))
+            }
+            None => Box::new(BufWriter::new(io::stdout())),
+        })
     }
 
     /// Out: how many records; `None` where the reader has seen enough.
@@ -96,7 +118,7 @@ impl Format {
     /// Writes one page; the outer error is that of a record that cannot be read.
     fn write(self, records: &[Value], output: &mut dyn Write) -> Result<io::Result<()>, serde_json::Error> {
         let lines: Vec<String> = match self {
-            Self::Ndjson => records.iter().map(Value::to_string).collect(),
+            Self::Chain | Self::Ndjson => records.iter().map(Value::to_string).collect(),
             Self::Ocsf => read(records)?.iter().map(|record| ocsf::event(record).to_string()).collect(),
             Self::Otlp if records.is_empty() => Vec::new(),
             Self::Otlp => vec![otlp::request(&read(records)?).to_string()],
