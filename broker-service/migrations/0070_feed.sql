@@ -3,3 +3,4 @@
 ALTER TABLE revocations ADD COLUMN mark TEXT NOT NULL DEFAULT '';
 
 CREATE INDEX revocations_until ON revocations (until) WHERE until IS NOT NULL;
+CREATE INDEX revocations_own ON revocations (by_whom, until) WHERE until IS NOT NULL;

@@ -58,7 +58,7 @@ impl Status {
         }
     }
 
-    fn parse(word: &str) -> Option<Self> {
+    pub fn parse(word: &str) -> Option<Self> {
         [Self::Active, Self::Suspended, Self::Retired].into_iter().find(|status| status.name() == word)
     }
 }

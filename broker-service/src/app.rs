@@ -8,6 +8,7 @@ use accredit_policy::wire::session::PATH;
 use accredit_policy::{Policy, Secret};
 use axum::routing::{delete, get, post, put};
 use axum::{Router, middleware};
+use tokio::sync::Semaphore;
 
 use crate::agents::known::Known;
 use crate::agents::life::Uses;
@@ -76,6 +77,8 @@ pub struct Inner {
     pub clients: Clients,
     /// Keys of nobody, for assertions of clients that are not known.
     pub decoys: KeySet,
+    /// How many more questions of proxies may be held.
+    pub questions: Semaphore,
     /// Whether the process stops.
     pub stop: Stop,
     /// Signs checkpoints of the audit.

@@ -11,10 +11,10 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
 
-use crate::agents::{Status, registry};
+use crate::agents::Status;
 use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::operator::Operator;
@@ -55,14 +55,9 @@ pub async fn lift(State(app): State<App>, operator: Operator, body: Bytes) -> Re
     if before.is_some() {
         return Err(ApiError::new(Code::InvalidRequest, "tokens issued before a moment do not come back"));
     }
-    unless_registered(&app, &target).await?;
-    app.store.refresh().await?;
-    if !app.store.revoked(|revoked| revoked.stands(&target)) {
-        return Err(ApiError::new(Code::NotFound, "no revocation of this stands"));
-    }
-    let seq =
-        change(&app, &operator, Revocation { target: target.clone(), before: None, until: None }, Turn::Lift, why);
-    Ok(Json(json!({ "seq": seq.await?, "target": target })))
+    let revocation = Revocation { target: target.clone(), before: None, until: None };
+    let seq = change(&app, &operator, revocation, Turn::Lift, why).await?;
+    Ok(Json(json!({ "seq": seq, "target": target })))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -84,6 +79,9 @@ async fn change(
     let record = record(app, &revocation, action, &by, why.as_deref())?;
     let change = Change { revocation, lifts: turn == Turn::Lift, by, why };
     let mut transaction = app.store.begin().await?;
+    if turn == Turn::Lift {
+        liftable(app, &mut transaction, &change.revocation.target).await?;
+    }
     let seq = app.store.revoke(&mut transaction, &change).await?;
     insert(&mut transaction, &[&record]).await?;
     transaction.commit().await?;
@@ -128,19 +126,29 @@ pub fn record(
     })
 }
 
-/// A registered agent that is not active is given back by its registration only: it would be active for the proxies and not
-/// for us.
-async fn unless_registered(app: &App, target: &Target) -> Result<(), ApiError> {
-    let Target::Agent { issuer, id } = target else {
-        return Ok(());
+/// Whether what is to be lifted stands, asked where nobody can change it meanwhile. A registered agent that is not active is
+/// given back by its registration only: it would be active for the proxies and not for us.
+async fn liftable(app: &App, connection: &mut AnyConnection, target: &Target) -> Result<(), ApiError> {
+    let own = match target {
+        Target::Agent { issuer, id } if issuer == app.issuer.url() => Some(id),
+        _ => None,
     };
-    if issuer != app.issuer.url() {
-        return Ok(());
+    let status: Option<String> = match own {
+        Some(id) => {
+            let query = sqlx::query_scalar("SELECT status FROM agents WHERE id = $1").bind(id);
+            query.fetch_optional(&mut *connection).await?
+        }
+        None => None,
+    };
+    match status.as_deref().and_then(Status::parse) {
+        Some(Status::Suspended) => return Err(ApiError::new(Code::Conflict, "this agent is suspended: resume it")),
+        Some(Status::Retired) => return Err(ApiError::new(Code::Conflict, "this agent is retired, for good")),
+        Some(Status::Active) | None => {}
     }
-    match registry::find(app.store.pool(), id).await?.map(|agent| agent.status) {
-        Some(Status::Suspended) => Err(ApiError::new(Code::Conflict, "this agent is suspended: resume it")),
-        Some(Status::Retired) => Err(ApiError::new(Code::Conflict, "this agent is retired, for good")),
-        Some(Status::Active) | None => Ok(()),
+    app.store.catch_up(connection).await?;
+    match app.store.revoked(|revoked| revoked.stands(target)) {
+        true => Ok(()),
+        false => Err(ApiError::new(Code::NotFound, "no revocation of this stands")),
     }
 }
 

@@ -288,6 +288,10 @@ impl SdkContext for Root {
         match purpose {
             Purpose::Document(document) => {
                 let sound = status.as_deref() == Some("200") && size <= document.limit();
+                if !sound {
+                    let status = status.as_deref().unwrap_or("no status");
+                    log::warn!("{document}: answered {status} with {size} bytes");
+                }
                 let body = if sound { host::buffer(Buffer::Callout, size).ok() } else { None };
                 let cache_control = if sound { host::header(Map::Callout, "cache-control") } else { None };
                 let answer = Answer { body: body.as_deref(), cache_control: cache_control.as_deref() };

@@ -40,7 +40,8 @@ impl Context {
 
     /// Tells the stream that something was revoked or lifted.
     pub(crate) fn revoked(&self) {
-        if host::enter(self.id).is_ok() {
+        let hit = self.stream.borrow().is_revoked(&self.shared.gate.borrow().feed);
+        if hit && host::enter(self.id).is_ok() {
             self.feed(Input::Revoked, Moment::Elsewhere);
         }
     }

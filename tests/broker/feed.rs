@@ -113,6 +113,7 @@ async fn what_would_revoke_nothing_is_refused_or_told() {
     for (target, before) in [
         (json!({ "kind": "server", "server": "cmr" }), None),
         (json!({ "kind": "tool", "server": "crm", "tool": "crm_lookp" }), None),
+        (json!({ "kind": "tool", "server": "crm", "tool": "report_*" }), None),
         (json!({ "kind": "tool", "server": "crm" }), None),
         (json!({ "kind": "everything" }), None),
         (json!({ "kind": "agent", "id": "" }), None),
@@ -183,6 +184,46 @@ async fn a_suspended_agent_is_in_the_feed() {
         let change = follower.follow(&desk, "5s").await["changes"][0].clone();
         assert_eq!((&change["target"]["id"], &change["lifts"]), (&json!("other"), &lifts), "{verb}");
     }
+}
+
+#[tokio::test]
+async fn an_agent_that_takes_back_very_many_tokens_loses_all_it_has() {
+    let desk = desk("feed-many").await;
+    let (taken, other) = (desk.token_of("other").await, desk.token_of("other").await);
+    let mut store = desk.broker.database().await;
+    for seq in 1..=1000 {
+        let query = "INSERT INTO revocations (seq, target, lifts, created, until, by_whom, mark) \
+                     VALUES ($1, $2, 0, 0, 4102444800000, 'other', 'x')";
+        let target = json!({ "kind": "token", "issuer": desk.broker.url, "id": format!("t-{seq}") }).to_string();
+        sqlx::query(query).bind(seq).bind(target).execute(&mut store).await.unwrap();
+    }
+    desk.post_as("other", "/revoke", &[("token", &taken)]).await;
+    for token in [&taken, &other] {
+        assert_eq!(desk.exchange(token, "crm_lookup", "crm:read", |_| ()).await.status, 403);
+    }
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM revocations").fetch_one(&mut store).await.unwrap();
+    assert_eq!(count, 1001, "one for all");
+}
+
+#[tokio::test]
+async fn questions_that_wait_leave_connections_for_calls() {
+    let mut config = super::support::config();
+    config["limits"] = json!({ "connections": 6 });
+    let policy = super::support::policy(&harness::Issuer::new(super::support::FOREIGN));
+    let desk = Desk::configured("feed-held", &policy, config).await;
+    let mut follower = Follower::default();
+    follower.follow(&desk, "0s").await;
+    let held: Vec<_> = (0..3)
+        .map(|_| {
+            let url = desk.url(&format!("/v1/revocations?after={}&mark={}&wait=20s", follower.seq, follower.mark));
+            tokio::spawn(desk.http.get(url).basic_auth("gateway", Some(SECRET)).send())
+        })
+        .collect();
+    sleep(Duration::from_millis(500)).await;
+    let began = Instant::now();
+    assert_eq!(follower.ask(&desk, "20s").await.status, 200);
+    assert!(began.elapsed() < Duration::from_secs(5), "a fourth is not held");
+    assert!(held.iter().all(|held| !held.is_finished()), "three are");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! The broker's revocations: who is hit by them, when, and what happens while nobody knows.
 
 use crate::support::*;
-use harness::{Alg, Builder, End, Outcome, Proxy, Request};
+use harness::{Alg, Answer, Builder, End, Outcome, Proxy, Request};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -214,6 +214,100 @@ fn what_is_revoked_while_the_body_comes_is_refused_all_the_same() {
         proxy.settle();
         proxy.run(lookup()).forwarded();
     }
+}
+
+#[test]
+fn what_is_revoked_while_the_broker_is_asked_is_refused() {
+    let mut policy = policy();
+    policy["servers"]["crm"]["tools"]["crm_lookup"]["audit"] = json!("before");
+    for tool in ["crm_lookup", "crm_update"] {
+        let proxy = started(builder(&policy));
+        proxy.cluster("broker").hold();
+        let stream = proxy.run(legacy(&token(), &call(tool)));
+        let waiting = proxy.waiting();
+        let [asked] = &waiting[..] else { panic!("{waiting:?}") };
+        proxy.feed().revoke(agent());
+        proxy.settle();
+        let answer =
+            if tool == "crm_update" { minted(json!({ "authorization": "Bearer x" })) } else { Answer::status(204) };
+        proxy.answer(asked.id, answer);
+        let reply = denied(&stream, 401, "revoked");
+        assert_eq!(reply.json()["id"], 1, "the client is told which call it was");
+    }
+}
+
+#[test]
+fn a_revoked_key_revokes_tokens_that_do_not_name_it() {
+    let proxy = start();
+    let nameless = issuer().token().alg(Alg::EdDsa).without_header("kid").scope("crm:read").sign();
+    proxy.run(legacy(&nameless, &call("crm_lookup"))).forwarded();
+    proxy.feed().revoke(target("key", &[("id", Alg::EdDsa.kid())]));
+    proxy.settle();
+    denied(&proxy.run(legacy(&nameless, &call("crm_lookup"))), 401, "revoked");
+}
+
+#[test]
+fn a_revoked_method_or_resource_is_refused_whatever_it_is_asked_by() {
+    let mut policy = policy();
+    policy["servers"]["crm"]["methods"] = json!({ "logging/setLevel": { "scopes": ["crm:read"] } });
+    policy["servers"]["crm"]["resources"] = json!({ "crm://public/*": { "scopes": ["crm:read"] } });
+    let uri = "crm://public/a";
+    for (name, method, params) in [
+        ("logging/setLevel", "logging/setLevel", json!({ "level": "debug" })),
+        (uri, "resources/read", json!({ "uri": uri })),
+        (uri, "resources/subscribe", json!({ "uri": uri })),
+    ] {
+        let proxy = started(builder(&policy));
+        let ask = || proxy.run(legacy(&token(), &message(method, params.clone())));
+        ask().forwarded();
+        proxy.feed().revoke(call_on("crm", Some(name)));
+        proxy.settle();
+        denied(&ask(), 401, "revoked");
+        proxy.run(lookup()).forwarded();
+    }
+}
+
+#[test]
+fn shadow_mode_overlooks_rules_and_no_revocation() {
+    let reading = || legacy(&reader(), &call("crm_update"));
+    let proxy = started(builder(&changed(policy(), "/servers/crm/mode", json!("shadow"))));
+    proxy.run(reading()).forwarded();
+    proxy.feed().revoke(call_on("crm", Some("crm_update")));
+    proxy.settle();
+    denied(&proxy.run(reading()), 401, "revoked");
+    let mut all = changed(policy(), "/servers/crm/mode", json!("shadow"));
+    all["servers"]["crm"]["shadow"] = json!("all");
+    let proxy = started(builder(&all));
+    proxy.feed().revoke(agent());
+    proxy.settle();
+    proxy.run(lookup()).forwarded();
+    let record = records(&proxy).pop().unwrap();
+    assert_eq!((&record["shadow"], &record["reason"]), (&json!(true), &json!("revoked")));
+}
+
+#[test]
+fn a_credential_is_not_used_again_after_a_revocation() {
+    let proxy = builder(&policy()).start();
+    proxy.upstream(|_| answered());
+    proxy.cluster("broker").answer(|call| match call.path() {
+        "/token" => {
+            let mut credential = credential(json!({ "authorization": "Bearer minted" }));
+            credential["reuse"] = json!(30);
+            Answer::json(200, credential)
+        }
+        _ => Answer::status(204),
+    });
+    let mints = || proxy.cluster("broker").calls().iter().filter(|call| call.path() == "/token").count();
+    let ask = || proxy.run(legacy(&token(), &call("crm_update"))).forwarded();
+    ask();
+    ask();
+    assert_eq!(mints(), 1);
+    proxy.feed().revoke(agent());
+    proxy.settle();
+    proxy.feed().lift(agent());
+    proxy.settle();
+    ask();
+    assert_eq!(mints(), 2, "its lease has ended with the revocation");
 }
 
 #[test]

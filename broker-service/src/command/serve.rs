@@ -6,6 +6,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Mutex;
 
+use tokio::sync::Semaphore;
 use tracing_subscriber::EnvFilter;
 
 use crate::agents::known::Known;
@@ -87,6 +88,7 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
         rates: Rates::new(rates),
         decoys: decoys().map_err(|bad| format!("the set of decoys {bad}"))?,
         clients,
+        questions: Semaphore::new(limits.connections / 2),
         stop: stop.clone(),
         notary,
     });

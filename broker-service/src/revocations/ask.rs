@@ -136,7 +136,11 @@ async fn notes(app: &App, target: &Target) -> Result<Vec<String>, ApiError> {
     Ok(notes)
 }
 
+/// Whether a rule is about this tool. A rule's own name that ends in `*` is no tool: it would hit nothing.
 fn rules(server: &Server, tool: &str) -> bool {
+    if tool.ends_with('*') {
+        return false;
+    }
     let named = [&server.tools, &server.prompts, &server.methods].iter().any(|rules| rules.find(tool).is_some());
     named || server.resources.find_uri(tool).is_some()
 }

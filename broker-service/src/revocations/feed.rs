@@ -9,7 +9,7 @@ use axum::extract::{FromRequestParts as _, Query, Request, State};
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::list;
 use crate::app::App;
@@ -19,6 +19,9 @@ use crate::token::client::{Caller, Client, identify};
 
 /// The longest wait.
 const WAIT: Duration = Duration::from_secs(30);
+
+/// How long what happens is gathered before the waiting are told: each of them asks again at once.
+const GATHER: Duration = Duration::from_millis(20);
 
 /// Up to where a proxy was told, and how long it waits for more.
 #[derive(Debug, Deserialize)]
@@ -63,13 +66,19 @@ async fn follow(app: &App, Query(question): Query<Question>) -> Result<Page, Api
     let until = Instant::now().checked_add(wait.min(WAIT)).unwrap_or_else(Instant::now);
     let mut news = app.store.revocations();
     app.store.refresh().await?;
+    // Beyond half of all connections nobody is held, or there were none left for calls.
+    let held = app.questions.try_acquire();
+    let until = if held.is_ok() { until } else { Instant::now() };
     loop {
         news.mark_unchanged();
         if let Some(page) = app.store.page(&cursor) {
             return Ok(page);
         }
         tokio::select! {
-            changed = news.changed() => changed.map_err(ApiError::unavailable)?,
+            changed = news.changed() => {
+                changed.map_err(ApiError::unavailable)?;
+                sleep(GATHER).await;
+            }
             () = sleep_until(until) => break,
             () = app.stop.begun() => break,
         }

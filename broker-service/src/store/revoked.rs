@@ -80,7 +80,7 @@ impl Base {
     }
 
     /// The same on a connection, which can be within a transaction.
-    pub(super) async fn catch_up(&self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    pub async fn catch_up(&self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
         loop {
             let known = *self.seq.borrow();
             let query = "SELECT seq, target, before, lifts, until, mark FROM revocations WHERE seq > $1 ORDER BY seq";

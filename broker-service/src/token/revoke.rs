@@ -17,11 +17,19 @@ use super::form::Form;
 use super::own::Own;
 use crate::admin;
 use crate::app::App;
+use crate::clock;
 use crate::error::ApiError;
 use crate::store::{Change, insert};
 
-/// How much longer than the token the revocation is kept: no clock is further behind.
-const MARGIN: Duration = Duration::from_secs(3600);
+/// How much longer than the token the revocation is kept: several times what clocks may be apart.
+const MARGIN: Duration = Duration::from_secs(300);
+
+/// No token of ours lives longer.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// How many tokens an agent can take back one by one, until the first of them has ended. Every worker of every proxy keeps
+/// each; beyond that, all its tokens so far go at once.
+const MOST: i64 = 1000;
 
 /// Revokes the token, if it is the caller's. 200 means that nobody can use it any more, whether it was ever good or not.
 ///
@@ -45,13 +53,6 @@ async fn revoke(app: &App, own: &Own) -> Result<(), ApiError> {
     let Some(id) = claims.id.clone().filter(|_| !app.store.revoked(|revoked| revoked.token(&own.verified))) else {
         return Ok(());
     };
-    let target = Target::Token { issuer: own.verified.issuer().to_owned(), id: id.clone() };
-    let change = Change {
-        revocation: Revocation { target, before: None, until: Some(claims.expires.plus(MARGIN).seconds()) },
-        lifts: false,
-        by: claims.agent.clone(),
-        why: None,
-    };
     let record = Record {
         kind: Kind::Revocation,
         agent: Some(audit::Agent { issuer: own.verified.issuer().to_owned(), id: claims.agent.clone() }),
@@ -60,8 +61,26 @@ async fn revoke(app: &App, own: &Own) -> Result<(), ApiError> {
         ..admin::by(app, &claims.agent, "token.revoke", &id, None)?
     };
     let mut transaction = app.store.begin().await?;
+    let query = sqlx::query_scalar("SELECT COUNT(*) FROM revocations WHERE by_whom = $1 AND until > $2");
+    let query = query.bind(&claims.agent).bind(clock::signed(clock::now()));
+    let taken: i64 = query.fetch_one(&mut *transaction).await?;
+    let revocation = if taken < MOST { one(own, id) } else { all(own) };
+    let change = Change { revocation, lifts: false, by: claims.agent.clone(), why: None };
     app.store.revoke(&mut transaction, &change).await?;
     insert(&mut transaction, &[&record]).await?;
     transaction.commit().await?;
     Ok(app.store.refresh().await?)
+}
+
+fn one(own: &Own, id: String) -> Revocation {
+    let target = Target::Token { issuer: own.verified.issuer().to_owned(), id };
+    Revocation { target, before: None, until: Some(own.verified.claims().expires.plus(MARGIN).seconds()) }
+}
+
+/// All tokens of the agent that were issued until now.
+fn all(own: &Own) -> Revocation {
+    let (now, issuer) = (clock::now(), own.verified.issuer().to_owned());
+    let target = Target::Agent { issuer, id: own.verified.claims().agent.clone() };
+    let until = now.plus(LONGEST).plus(MARGIN).seconds();
+    Revocation { target, before: Some(now.seconds().saturating_add(1)), until: Some(until) }
 }

@@ -119,6 +119,7 @@ impl Feed {
         // A clock that was set back would keep what is known young for as long as it was.
         self.told = self.told.map(|told| told.min(now));
         self.flight = self.flight.map(|flight| Flight { asked: flight.asked.min(now), ..flight });
+        self.due = self.due.min(now.plus(PAUSES.1));
         // The host has forgotten it.
         let lost = |flight: Flight| now.since(flight.asked) > self.patience(flight.wait).saturating_add(PAUSES.1);
         if self.flight.is_some_and(lost) {

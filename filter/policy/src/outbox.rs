@@ -76,7 +76,7 @@ impl Word {
     /// Reads the status of the broker's answer. One that is about the proxy says nothing against the records.
     pub fn of(status: Option<&str>) -> Self {
         match status {
-            Some("200" | "204") => Self::Kept,
+            Some("204") => Self::Kept,
             Some("400" | "413" | "422") => Self::Refused,
             _ => Self::Failed,
         }
@@ -151,6 +151,8 @@ impl Outbox {
         if let Some(number) = forgotten.map(|flight| flight.number) {
             self.settled(number, Word::Failed, now);
         }
+        // A clock that was set back makes no pause longer.
+        self.next = self.next.min(now.plus(PAUSE));
         if self.flight.is_some() || self.records.is_empty() || now < self.next {
             return None;
         }

@@ -81,6 +81,11 @@ impl Reuse {
         Some(Credential { lifetime, ..kept.credential.clone() })
     }
 
+    /// Forgets all of them.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// Forgets a credential the upstream has refused.
     pub fn forget(&mut self, like: &Like) {
         self.0.remove(like);

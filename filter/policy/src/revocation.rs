@@ -28,7 +28,7 @@ pub enum Target {
         /// Its name.
         id: String,
     },
-    /// An agent as far as it acts for one subject.
+    /// An agent as far as it acts for one subject, itself or by those it has handed something to.
     AgentFor {
         /// Who names both.
         issuer: String,
@@ -193,6 +193,7 @@ pub fn targets(verified: &Verified) -> impl Iterator<Item = Target> {
     let claims = verified.claims();
     let issuer = verified.issuer().to_owned();
     let (id, subject) = (claims.agent.clone(), claims.subject.clone());
+    let whom = subject.clone();
     let token = claims.id.clone().map(|id| Target::Token { issuer: issuer.clone(), id });
     let key = verified.key().map(|id| Target::Key { issuer: issuer.clone(), id: id.to_owned() });
     let whole = [
@@ -207,7 +208,9 @@ pub fn targets(verified: &Verified) -> impl Iterator<Item = Target> {
         let earlier =
             (actor.subject != id).then(|| Target::Actor { issuer: issuer.clone(), id: actor.subject.clone() });
         let named = Target::Issuer { issuer: issuer.clone() };
-        [Some(Target::Agent { issuer, id: actor.subject.clone() }), earlier, Some(named)]
+        let (agent, subject) = (actor.subject.clone(), whom.clone());
+        let meant = Target::AgentFor { issuer: issuer.clone(), id: agent.clone(), subject };
+        [Some(Target::Agent { issuer, id: agent }), Some(meant), earlier, Some(named)]
     });
     whole.into_iter().chain(token).chain(key).chain(actors.flatten())
 }
@@ -263,6 +266,11 @@ mod tests {
                 "agent_for",
                 vec![issuer, ("id", "scout"), ("subject", "alice")],
                 vec![issuer, ("id", "scout"), ("subject", "bob")],
+            ),
+            (
+                "agent_for",
+                vec![issuer, ("id", "planner"), ("subject", "alice")],
+                vec![issuer, ("id", "planner"), ("subject", "scout")],
             ),
             ("issuer", vec![issuer], vec![("issuer", "https://other.test")]),
             ("key", vec![issuer, ("id", "k1")], vec![issuer, ("id", "k2")]),

@@ -198,7 +198,7 @@ impl Stream {
             (State::Minting(held, permit, era, onward), Input::Minted(response)) => {
                 self.mint(held, permit, (era, onward), &response, gate)
             }
-            (State::Announcing(intent), Input::Minted(response)) => self.announced(*intent, &response),
+            (State::Announcing(intent), Input::Minted(response)) => self.announced(*intent, &response, gate),
             (State::Forwarded(onward), Input::Answered { headers, last }) => {
                 self.answered(onward, &headers, last, gate, now)
             }
@@ -300,10 +300,11 @@ impl Stream {
         let verdict = decide(server, bound, call, &held.facts());
         self.story.required(verdict.as_ref().map_or_else(|denial| &denial.required, Permit::scopes));
         let deny = |denial| denied(denial, &held.server, call);
+        // Before the rules, of which shadow mode can overlook one.
+        self.pass = Pass::of(call, &held, bound, server);
+        let revoked = self.pass.as_ref().map_or(Ok(()), |pass| pass.stands(&gate.feed, self.now));
+        revoked.map_err(deny)?;
         let permit = verdict.map_err(deny)?;
-        let pass = Pass::of(call, &held, bound);
-        pass.stands(&gate.feed, self.now).map_err(deny)?;
-        self.pass = Some(pass);
         if !gate.outbox.admits() {
             return Err(deny(Denial::new(Reason::AuditUnavailable, "records do not reach the broker")));
         }
@@ -312,7 +313,7 @@ impl Stream {
         self.story.id(call.id);
         let Some(credential) = permit.credential() else {
             let onward = Onward { credential: None, viewer, watcher };
-            return Ok(self.announce(held, permit, (call.era, onward), Vec::new(), gate));
+            return self.announce(held, permit, (call.era, onward), Vec::new(), gate);
         };
         self.story.credential(credential);
         let ask = ToolCall {
@@ -332,21 +333,24 @@ impl Stream {
         let onward = Onward { credential: Some(like), viewer, watcher };
         if let Some(credential) = gate.reuse.find(&like, self.now) {
             self.story.leased(&credential, self.now);
-            return Ok(self.announce(held, permit, (call.era, onward), credential.headers, gate));
+            return self.announce(held, permit, (call.era, onward), credential.headers, gate);
         }
         let form = exchange::form(&held.token, server.resource.as_str(), &scope, &ask);
         let post = gate.post("/token", "application/x-www-form-urlencoded", form);
         Ok((State::Minting(held, permit, call.era, onward), vec![Effect::Post(post)]))
     }
 
-    /// Lets the request go. The permit is the proof that it may.
+    /// Lets the request go. The permit is the proof that it may; what was revoked since it was given, while the broker was
+    /// asked, stays.
     fn forward(
         &mut self,
         mut held: Held,
         permit: Permit,
         (era, onward): (Era, Onward),
         set: Vec<(String, Secret)>,
-    ) -> (State, Vec<Effect>) {
+        gate: &Gate,
+    ) -> Step {
+        self.stands(&held, gate)?;
         self.story.permitted();
         // No other body than the one it was minted for may follow a credential, whatever the mode.
         let open = held.ahead.is_some() && set.is_empty();
@@ -361,10 +365,10 @@ impl Stream {
         let mut edits = Edits { remove, set };
         self.session.inward(Some(&held.request.headers), &mut edits);
         let effects = vec![Effect::Count(held.server.clone(), "permit"), Effect::Forward(edits)];
-        match held.ahead.take() {
+        Ok(match held.ahead.take() {
             Some(bound) => (State::Early(Ahead::new(held, bound, permit, onward)), effects),
             None => (State::Forwarded(onward), effects),
-        }
+        })
     }
 }
 

@@ -175,6 +175,17 @@ fn a_clock_that_is_set_back_makes_nothing_younger_for_long() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_makes_no_pause_longer() {
+    let mut feed = feed();
+    let (number, _) = asked(&mut feed).unwrap();
+    assert!(feed.arrived(number, &Answer::default(), NOW).is_err());
+    let earlier = Time::from_seconds(NOW.seconds() - 3600);
+    feed.tick(earlier);
+    feed.tick(earlier.plus(PAUSES.1));
+    assert!(feed.wants());
+}
+
+#[test]
 fn a_broker_that_holds_nothing_is_not_asked_without_a_pause() {
     let mut feed = feed();
     tell(&mut feed, &reset(&json!([])), NOW).unwrap();

@@ -69,9 +69,8 @@ impl Stream {
         let again = decide(server, &bound, &call, &held.facts());
         match again {
             Ok(again) if again == permit => {
-                Pass::of(&call, &held, &bound)
-                    .stands(&gate.feed, self.now)
-                    .map_err(|denial| denied(denial, &held.server, &call))?;
+                self.pass = Pass::of(&call, &held, &bound, server);
+                self.stands(&held, gate)?;
                 self.shade = None;
                 Ok((State::Forwarded(onward), Vec::new()))
             }

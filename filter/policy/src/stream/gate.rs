@@ -83,6 +83,10 @@ impl Gate {
             }
             Document::Revocations(number) => {
                 let changed = self.feed.arrived(*number, answer, now).map_err(str::to_owned)?;
+                if changed {
+                    // Its lease may have ended with what was revoked, and does not come back with what is lifted.
+                    self.reuse.clear();
+                }
                 Ok(if changed { News::Revoked } else { News::Renewed })
             }
         }

@@ -30,23 +30,23 @@ impl Stream {
         (era, onward): (Era, Onward),
         set: Vec<(String, Secret)>,
         gate: &Gate,
-    ) -> (State, Vec<Effect>) {
+    ) -> Step {
         match permit.recording() {
-            Recording::After => self.forward(held, permit, (era, onward), set),
+            Recording::After => self.forward(held, permit, (era, onward), set, gate),
             Recording::Before => {
                 let batch = Secret::new(self.story.intent(self.now));
                 let post = gate.post("/v1/audit/events", "application/json", batch);
                 let intent = Intent { held, permit, era, onward, set };
-                (State::Announcing(Box::new(intent)), vec![Effect::Post(post)])
+                Ok((State::Announcing(Box::new(intent)), vec![Effect::Post(post)]))
             }
         }
     }
 
     /// Lets the call go if the broker has said that it is on the disk. Its outcome follows as that of any call.
-    pub(super) fn announced(&mut self, intent: Intent, response: &Response<'_>) -> Step {
+    pub(super) fn announced(&mut self, intent: Intent, response: &Response<'_>, gate: &Gate) -> Step {
         let Intent { held, permit, era, onward, set } = intent;
         match response.status {
-            Some(204) => Ok(self.forward(held, permit, (era, onward), set)),
+            Some(204) => self.forward(held, permit, (era, onward), set, gate),
             status => {
                 let status = status.map_or_else(|| "nothing".to_owned(), |status| status.to_string());
                 let note = format!("the broker answered {status} to the intent");

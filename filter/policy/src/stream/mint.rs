@@ -19,11 +19,12 @@ impl Stream {
     ) -> Step {
         match exchange::read(response) {
             Ok(credential) => {
+                self.story.leased(&credential, self.now);
+                self.stands(&held, gate)?;
                 if let Some(like) = onward.credential {
                     gate.reuse.keep(like, &credential, self.now);
                 }
-                self.story.leased(&credential, self.now);
-                Ok(self.forward(held, permit, (era, onward), credential.headers))
+                self.forward(held, permit, (era, onward), credential.headers, gate)
             }
             Err(why) => {
                 let reason = match why {

@@ -2,9 +2,10 @@
 //! answer is under way.
 
 use super::{Effect, Gate, Held, Refused, Severity, State, Step, Stream, refused};
-use crate::call::Call;
+use crate::call::{Call, Target};
 use crate::denial::{Denial, Reason};
 use crate::feed::{Feed, Standing};
+use crate::policy::{Mode, Server};
 use crate::sender::Bound;
 use crate::time::Time;
 use crate::token::Verified;
@@ -18,13 +19,19 @@ pub(super) struct Pass {
 }
 
 impl Pass {
-    /// Of a call that is about to be decided.
-    pub(super) fn of(call: &Call<'_>, held: &Held, bound: &Bound) -> Self {
-        let tools = match call.target.object() {
-            Some(tool) => vec![tool.to_owned()],
-            None => held.tasks.clone(),
+    /// Of a call that is about to be decided; `None` where the server lets everything through, and only tells.
+    pub(super) fn of(call: &Call<'_>, held: &Held, bound: &Bound, server: &Server) -> Option<Self> {
+        let mut tools: Vec<String> = match &call.target {
+            Target::Subscription(resources, _) => resources.iter().map(|uri| uri.clone().into_owned()).collect(),
+            target => target.object().map(str::to_owned).into_iter().collect(),
         };
-        Self { verified: bound.verified().clone(), server: held.server.clone(), tools }
+        tools.extend(held.tasks.iter().cloned());
+        if tools.is_empty() {
+            // A method has a rule of its own, by its name.
+            tools.push(call.method.clone().into_owned());
+        }
+        let pass = Self { verified: bound.verified().clone(), server: held.server.clone(), tools };
+        (server.mode != Mode::ShadowAll).then_some(pass)
     }
 
     /// Lets it stand only where nothing of it is revoked, and that is known.
@@ -45,6 +52,22 @@ impl Pass {
 }
 
 impl Stream {
+    /// Refuses a call that was permitted, where something of it was revoked since.
+    pub(super) fn stands(&mut self, held: &Held, gate: &Gate) -> Result<(), Box<Refused>> {
+        let Some(Err(denial)) = self.pass.as_ref().map(|pass| pass.stands(&gate.feed, self.now)) else {
+            return Ok(());
+        };
+        self.pass = None;
+        let mut refused = refused(denial, &held.server);
+        refused.id = self.story.take_id();
+        Err(refused)
+    }
+
+    /// Whether something of a call that was let through was revoked since.
+    pub fn is_revoked(&self, feed: &Feed) -> bool {
+        self.pass.as_ref().is_some_and(|pass| pass.hit(feed))
+    }
+
     /// Goes on with a token in the right hands that nobody has taken back; waits for the broker's first word.
     pub(super) fn bound(&mut self, held: Held, bound: Bound, gate: &mut Gate, now: Time) -> Step {
         match gate.feed.judge(bound.verified(), &held.server, None, now) {

@@ -136,7 +136,8 @@ impl Story {
 
     /// It was let through, and broken off later.
     pub(super) fn broken(&mut self, reason: Reason) {
-        self.record.reason = Some(reason.name().to_owned());
+        // What was let through although it was refused keeps its own reason.
+        self.record.reason.get_or_insert_with(|| reason.name().to_owned());
     }
 
     pub(super) fn answered(&mut self, status: u16) {

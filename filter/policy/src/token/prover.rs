@@ -83,8 +83,8 @@ impl Prover {
         issuer.typ.check(header.typ.as_deref())?;
         allowed(issuer, header.algorithm)?;
         match signed(&mut self.keys, self.native, (&compact, &header), issuer, times)? {
-            Step::Done => claims::object(&compact.payload).map(Outcome::Proved),
-            Step::Waits => Ok(Outcome::Waits(issuer.name.clone())),
+            Signed::By(_) => claims::object(&compact.payload).map(Outcome::Proved),
+            Signed::Waits => Ok(Outcome::Waits(issuer.name.clone())),
         }
     }
 
@@ -123,16 +123,18 @@ impl Prover {
             Profile::AccessToken => issuer.typ.check(header.typ.as_deref())?,
             Profile::JwtSvid { .. } => svid::header(&compact.parameters)?,
         }
-        if let Step::Waits = signed(&mut self.keys, self.native, (&compact, &header), issuer, (asked.since, asked.now))?
-        {
-            return Ok(Signature::Waits(issuer.name.clone()));
-        }
+        let times = (asked.since, asked.now);
+        let key = match signed(&mut self.keys, self.native, (&compact, &header), issuer, times)? {
+            Signed::By(key) => key,
+            Signed::Waits => return Ok(Signature::Waits(issuer.name.clone())),
+        };
         let claims = Claims::parse(&compact.payload, issuer, asked.now)?;
         let proved = Arc::new(Proved {
             issuer: issuer.identifier.clone(),
             name: issuer.name.clone(),
             claims,
-            key: header.key.clone(),
+            // Not what the header says: a key that was revoked signs without a `kid`, too.
+            key,
             digest: digest(token),
             edition: self.keys.edition(issuer, asked.now).unwrap_or_default(),
         });
@@ -218,8 +220,10 @@ impl Prover {
             allowed(issuer, header.algorithm)?;
             // A list is fetched after a token was proved, so the keys are there; one that is not waits for its next turn.
             match signed(keys, *native, (&compact, &header), issuer, (now, now))? {
-                Step::Done => List::read(&compact.payload, place, now),
-                Step::Waits => Err(Refusal::new(Reason::KeysUnavailable, "is signed with a key that is not known yet")),
+                Signed::By(_) => List::read(&compact.payload, place, now),
+                Signed::Waits => {
+                    Err(Refusal::new(Reason::KeysUnavailable, "is signed with a key that is not known yet"))
+                }
             }
         };
         lists.arrived((issuer, place), answer, prove, now)
@@ -243,6 +247,14 @@ struct Asked<'a> {
     policy: &'a Policy,
     since: Time,
     now: Time,
+}
+
+/// Which key a signature holds with.
+enum Signed {
+    /// By its `kid` in the issuer's set, if it has one there.
+    By(Option<String>),
+    /// The keys have to be fetched first.
+    Waits,
 }
 
 /// What became of a step that nothing stood against.
@@ -272,17 +284,17 @@ fn signed(
     (compact, header): (&Compact<'_>, &Header),
     issuer: &Issuer,
     (since, now): (Time, Time),
-) -> Result<Step, Refusal> {
+) -> Result<Signed, Refusal> {
     let key = match keys.find(issuer, header.key.as_deref(), header.algorithm, since, now) {
         Lookup::Found(key) => key,
-        Lookup::Waits => return Ok(Step::Waits),
+        Lookup::Waits => return Ok(Signed::Waits),
         Lookup::Unknown => return Err(Refusal::new(Reason::TokenKeyUnknown, "no key of the issuer fits")),
         Lookup::Unavailable => {
             return Err(Refusal::new(Reason::KeysUnavailable, "the issuer's keys never loaded"));
         }
     };
     match key.verifier().accepts(&compact.signature, compact.signed.as_bytes(), native) {
-        true => Ok(Step::Done),
+        true => Ok(Signed::By(key.id().map(str::to_owned))),
         false => Err(Refusal::new(Reason::TokenSignature, "the signature does not hold")),
     }
 }
