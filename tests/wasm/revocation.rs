@@ -237,6 +237,34 @@ fn what_is_revoked_while_the_broker_is_asked_is_refused() {
 }
 
 #[test]
+fn what_is_revoked_between_head_and_body_sends_no_body() {
+    let proxy = started(builder(&changed(policy(), "/body", json!("early_headers"))).stop_all_on_headers());
+    let authorization = format!("Bearer {}", token());
+    let mut stream = proxy.open();
+    let headers = [
+        (":method", "POST"),
+        (":authority", "gateway.example.com"),
+        (":path", PATH),
+        (":scheme", "https"),
+        ("authorization", &*authorization),
+        ("content-type", "application/json"),
+        ("mcp-protocol-version", "2026-07-28"),
+        ("mcp-method", "tools/call"),
+        ("mcp-name", "crm_lookup"),
+    ];
+    stream.headers(&headers, End::No);
+    proxy.settle();
+    assert!(stream.upstream().is_some(), "the head goes ahead");
+    proxy.feed().revoke(agent());
+    proxy.settle();
+    let mut body = call("crm_lookup");
+    body["params"]["_meta"] = json!({ VERSION: "2026-07-28" });
+    stream.body(body.to_string(), End::Yes);
+    proxy.settle();
+    assert!(stream.over() && stream.upstream().unwrap().body.is_empty(), "{:?}", stream.outcome());
+}
+
+#[test]
 fn a_revoked_key_revokes_tokens_that_do_not_name_it() {
     let proxy = start();
     let nameless = issuer().token().alg(Alg::EdDsa).without_header("kid").scope("crm:read").sign();
