@@ -6,7 +6,8 @@
 
 #![expect(unsafe_code, reason = "the host's functions take pointers")]
 
-use std::fmt;
+mod kind;
+
 use std::ptr::{null, null_mut};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,42 +21,9 @@ use log::LevelFilter;
 use proxy_wasm::hostcalls;
 
 use crate::pairs;
-
-/// The host did not do what was asked; the number is its status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct HostError(u32);
-
-impl fmt::Display for HostError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "the host answered with status {}", self.0)
-    }
-}
+pub(crate) use kind::{Buffer, HostError, Map, Metric};
 
 type Host<T> = Result<T, HostError>;
-
-/// Which headers.
-#[derive(Clone, Copy)]
-pub(crate) enum Map {
-    /// Of the request.
-    Request = 0,
-    /// Of the response.
-    Response = 2,
-    /// Of the answer to a callout.
-    Callout = 6,
-}
-
-/// Which bytes.
-#[derive(Clone, Copy)]
-pub(crate) enum Buffer {
-    /// The request's body.
-    Request = 0,
-    /// The response's body.
-    Response = 1,
-    /// The body of the answer to a callout.
-    Callout = 4,
-    /// The plugin's configuration.
-    Configuration = 7,
-}
 
 mod raw {
     #[link(wasm_import_module = "env")]
@@ -358,15 +326,6 @@ pub(crate) fn tick_every(period: Duration) -> Host<()> {
     let millis = u32::try_from(period.as_millis()).unwrap_or(u32::MAX);
     // SAFETY: no pointers.
     done(unsafe { raw::proxy_set_tick_period_milliseconds(millis) })
-}
-
-/// A kind of metric.
-#[derive(Clone, Copy)]
-pub(crate) enum Metric {
-    /// Only ever grows.
-    Counter = 0,
-    /// Goes up and down.
-    Gauge = 1,
 }
 
 /// The metric of that name, shared with all VMs of the process.

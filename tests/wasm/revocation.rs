@@ -28,6 +28,19 @@ fn call_on(server: &str, tool: Option<&str>) -> Value {
     }
 }
 
+/// The head of a POST, for tests in which something comes between it and the body.
+fn head<'a>(authorization: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let fixed = [
+        (":method", "POST"),
+        (":authority", "gateway.example.com"),
+        (":path", PATH),
+        (":scheme", "https"),
+        ("authorization", authorization),
+        ("content-type", "application/json"),
+    ];
+    fixed.iter().chain(more).copied().collect()
+}
+
 /// A proxy whose workers have not had a request yet.
 fn cold(builder: Builder) -> Proxy {
     started(builder.cold())
@@ -192,15 +205,7 @@ fn a_restored_database_is_told_from_the_one_before() {
 fn what_is_revoked_while_the_body_comes_is_refused_all_the_same() {
     let proxy = start();
     let authorization = format!("Bearer {}", token());
-    let headers = [
-        (":method", "POST"),
-        (":authority", "gateway.example.com"),
-        (":path", PATH),
-        (":scheme", "https"),
-        ("authorization", &*authorization),
-        ("content-type", "application/json"),
-        ("mcp-protocol-version", "2025-11-25"),
-    ];
+    let headers = head(&authorization, &[("mcp-protocol-version", "2025-11-25")]);
     for what in [agent(), call_on("crm", Some("crm_lookup"))] {
         let mut stream = proxy.open();
         stream.headers(&headers, End::No);
@@ -241,17 +246,8 @@ fn what_is_revoked_between_head_and_body_sends_no_body() {
     let proxy = started(builder(&changed(policy(), "/body", json!("early_headers"))).stop_all_on_headers());
     let authorization = format!("Bearer {}", token());
     let mut stream = proxy.open();
-    let headers = [
-        (":method", "POST"),
-        (":authority", "gateway.example.com"),
-        (":path", PATH),
-        (":scheme", "https"),
-        ("authorization", &*authorization),
-        ("content-type", "application/json"),
-        ("mcp-protocol-version", "2026-07-28"),
-        ("mcp-method", "tools/call"),
-        ("mcp-name", "crm_lookup"),
-    ];
+    let modern = [("mcp-protocol-version", "2026-07-28"), ("mcp-method", "tools/call"), ("mcp-name", "crm_lookup")];
+    let headers = head(&authorization, &modern);
     stream.headers(&headers, End::No);
     proxy.settle();
     assert!(stream.upstream().is_some(), "the head goes ahead");

@@ -1,5 +1,7 @@
 //! The policy as it is enforced: checked, compiled, immutable.
 
+mod broker;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use crate::token::typ::Typ;
 
 pub use crate::resource::{Match, Resource};
 pub use crate::rules::Recording;
+pub use broker::{Audit, Broker, Client, Revocation, WhenUnreachable};
 
 /// Which agents may call which tools of which servers. [`config::parse`](crate::config::parse) makes one.
 #[derive(Clone, Debug)]
@@ -189,28 +192,6 @@ pub enum KeySource {
     },
 }
 
-/// The broker as the proxy reaches it.
-#[derive(Clone, Debug)]
-pub struct Broker {
-    /// The Envoy cluster.
-    pub cluster: String,
-    /// The `:authority`.
-    pub authority: String,
-    /// How long to wait for an answer.
-    pub timeout: Duration,
-    /// How the proxy authenticates, unless its cluster does.
-    pub client: Option<Client>,
-}
-
-/// The proxy as an OAuth client of the broker.
-#[derive(Clone, Debug)]
-pub struct Client {
-    /// Its client identifier.
-    pub id: String,
-    /// The environment variable that holds its secret.
-    pub secret_env: String,
-}
-
 /// One protected resource.
 #[derive(Clone, Debug)]
 pub struct Server {
@@ -377,31 +358,4 @@ impl Rule {
     pub fn wants_body(&self) -> bool {
         self.condition.as_ref().is_some_and(|condition| condition.reads(Variable::Args, "body"))
     }
-}
-
-/// How records reach the broker.
-#[derive(Clone, Copy, Debug)]
-pub struct Audit {
-    /// What happens to calls while they do not.
-    pub when_unreachable: WhenUnreachable,
-    /// How many bytes a worker keeps.
-    pub queue: usize,
-    /// How often they are sent.
-    pub flush: Duration,
-}
-
-/// How the broker's revocations are followed.
-#[derive(Clone, Copy, Debug)]
-pub struct Revocation {
-    /// How old what is known of them may be.
-    pub max_age: Duration,
-}
-
-/// What happens to calls while records do not reach the broker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WhenUnreachable {
-    /// They are denied.
-    Deny,
-    /// They go on while the queue has room.
-    Queue,
 }

@@ -21,6 +21,7 @@ mod gate;
 mod input;
 mod intent;
 mod mint;
+mod refusal;
 mod request;
 mod session;
 mod shadow;
@@ -33,7 +34,7 @@ pub use effect::{Edits, Effect, Post, Severity};
 pub use gate::{Gate, News};
 pub use input::Input;
 
-use crate::call::{Call, Flaw};
+use crate::call::Call;
 use crate::decide::{Facts, Permit, View, decide};
 use crate::denial::{Denial, Reason};
 use crate::headers::Headers;
@@ -54,6 +55,7 @@ use api::read;
 use body::{complete, grow};
 use early::{Ahead, early};
 use intent::Intent;
+use refusal::{Refused, denied, flawed, refused, server};
 use request::Request;
 use session::Session;
 use shadow::Shade;
@@ -143,13 +145,6 @@ impl Held {
 
 /// The next state and what to do, or why the request ends.
 type Step = Result<(State, Vec<Effect>), Box<Refused>>;
-
-#[derive(Debug)]
-struct Refused {
-    denial: Denial,
-    server: Option<String>,
-    id: Option<String>,
-}
 
 impl Stream {
     /// Whether the request must not move: no decision yet, or a denial.
@@ -380,25 +375,6 @@ fn described(request: &Request, policy: &Policy) -> Option<Reply> {
     let server = named.then(|| metadata::server(policy, &request.host, &request.path))??;
     // It holds nothing secret, and pages of every origin may read it.
     Some(if asks { origin::preflight(None, &request.headers) } else { metadata::reply(policy, server) })
-}
-
-fn server<'p>(policy: &'p Policy, held: &Held) -> Result<&'p Server, Box<Refused>> {
-    let gone = || refused(Denial::new(Reason::ServerUnmatched, "the server left the policy"), &held.server);
-    policy.server(&held.server).ok_or_else(gone)
-}
-
-fn flawed(flaw: Flaw, server: &str) -> Box<Refused> {
-    let Flaw { reason, id, note } = flaw;
-    Box::new(Refused { denial: Denial::new(reason, note), server: Some(server.to_owned()), id })
-}
-
-/// A call that was read and is refused: the caller is told which it was.
-fn denied(denial: Denial, server: &str, call: &Call<'_>) -> Box<Refused> {
-    Box::new(Refused { denial, server: Some(server.to_owned()), id: call.id.map(str::to_owned) })
-}
-
-fn refused(denial: Denial, server: &str) -> Box<Refused> {
-    Box::new(Refused { denial, server: Some(server.to_owned()), id: None })
 }
 
 #[cfg(test)]

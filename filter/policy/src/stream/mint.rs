@@ -20,7 +20,6 @@ impl Stream {
         match exchange::read(response) {
             Ok(credential) => {
                 self.story.leased(&credential, self.now);
-                self.stands(&held, gate)?;
                 if let Some(like) = onward.credential {
                     gate.reuse.keep(like, &credential, self.now);
                 }
