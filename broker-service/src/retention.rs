@@ -57,7 +57,7 @@ async fn round(base: &Base, notary: &Notary, keep: Duration) -> Result<Step, Api
         id: clock::id()?,
         time: clock::now().rfc3339(),
         kind: Kind::Cut,
-        heads: heads(&mut order, last).await?.iter().map(Head::told).collect(),
+        heads: heads(&mut order, first, last).await?.iter().map(Head::told).collect(),
         ..Record::default()
     };
     remove(&mut order, last).await?;
@@ -102,9 +102,11 @@ async fn range(connection: &mut AnyConnection, key: &Key, limit: Time) -> Result
 
 /// Where each chain ends among what is removed. One of which an earlier removal has taken all but what is left, is told again:
 /// that record goes one day, too.
-async fn heads(order: &mut Order<'_>, last: i64) -> Result<Vec<Head>, ApiError> {
+async fn heads(order: &mut Order<'_>, first: i64, last: i64) -> Result<Vec<Head>, ApiError> {
     let mut heads: BTreeMap<String, Head> = BTreeMap::new();
-    for head in earlier(order).await? {
+    // What was removed lies below all that is there. Another end is a forgery, and would be signed for with the rest.
+    let gone = |head: &Head| i64::try_from(head.seq).is_ok_and(|seq| seq < first);
+    for head in earlier(order).await?.into_iter().filter(gone) {
         let more = "SELECT COUNT(*) FROM audit WHERE chain = $1 AND seq > $2";
         let query = sqlx::query_scalar(more).bind(head.chain.clone()).bind(last);
         let left: i64 = query.fetch_one(&mut **order).await?;

@@ -84,7 +84,9 @@ pub struct Verdict {
 impl Verifier {
     /// Begins, with what is known before: what was said, and the last record of kind `cut`.
     pub fn new(claims: Claims, cut: Option<Entry>) -> Self {
-        let heads = cut.as_ref().map(|cut| heads(&cut.record)).unwrap_or_default();
+        // A column can say so of any record.
+        let cut = cut.and_then(|cut| Some((removed(&cut.record)?, cut)));
+        let (heads, cut) = cut.map_or_else(Default::default, |(heads, cut)| (heads, Some(cut)));
         let through = heads.iter().map(|head| head.seq).max().unwrap_or_default();
         let chains = heads.into_iter().map(|head| (head.chain.clone(), Chain::after(head))).collect();
         let mut verifier = Self {
@@ -287,7 +289,8 @@ enum Gap {
     Repeated,
 }
 
-fn heads(record: &str) -> Vec<Head> {
-    let record: Option<Record> = serde_json::from_str(record).ok();
-    record.iter().flat_map(|record| &record.heads).filter_map(Head::read).collect()
+/// Where the chains end among what was removed, if that is what a record tells of.
+fn removed(record: &str) -> Option<Vec<Head>> {
+    let record: Record = serde_json::from_str(record).ok()?;
+    (record.kind == Kind::Cut).then(|| record.heads.iter().filter_map(Head::read).collect())
 }

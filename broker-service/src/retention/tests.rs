@@ -113,6 +113,26 @@ async fn nothing_goes_that_a_lease_still_needs() {
 }
 
 #[tokio::test]
+async fn an_end_that_was_forged_into_what_is_removed_is_not_signed_for() {
+    let one = open("head").await;
+    write(&one, 3).await;
+    sign(&one, 2).await;
+    let two = Store::open(one.database().clone()).await.unwrap();
+    write(&two, 5).await;
+    sign(&two, 0).await;
+    let end = two.head().await.unwrap();
+    let forged = Record { id: "forged".into(), kind: Kind::Cut, heads: vec![end.told()], ..Record::default() };
+    let forge = sqlx::query("UPDATE audit SET kind = 'cut', record = $1 WHERE seq = 2");
+    forge.bind(serde_json::to_string(&forged).unwrap()).execute(one.pool()).await.unwrap();
+    assert_eq!(round(&one, &notary(), DAY).await.unwrap(), Step::More);
+    sign(&one, 0).await;
+    let clean = verdict(&one).await;
+    assert_eq!((clean.count, clean.through), (0, 4), "{clean:?}");
+    sqlx::query("DELETE FROM audit WHERE seq BETWEEN 5 AND 9").execute(one.pool()).await.unwrap();
+    assert!(verdict(&one).await.count > 0, "the removal has vouched for them");
+}
+
+#[tokio::test]
 async fn a_time_that_was_not_signed_removes_nothing() {
     let store = open("forged").await;
     write(&store, 3).await;

@@ -330,6 +330,16 @@ fn a_removal_that_was_forged_into_the_end_does_not_count_because_a_successor_fou
 }
 
 #[test]
+fn a_record_that_only_a_column_calls_a_removal_is_none() {
+    let log = Log::whole();
+    let begun = log.entries.iter().find(|entry| entry.record.contains("heads")).cloned().unwrap();
+    let mut verifier = Verifier::new(Claims::new(None), Some(begun));
+    log.entries.iter().for_each(|entry| verifier.entry(entry));
+    let verdict = verifier.finish(NOW);
+    assert_eq!((verdict.through, verdict.count), (0, 0), "{verdict:?}");
+}
+
+#[test]
 fn a_chain_begins_with_its_own_record_and_nobody_else_writes_one() {
     let mut log = Log::whole();
     log.heads.insert("d".into(), Head::new("d".into()));
