@@ -107,10 +107,10 @@ async fn heads(order: &mut Order<'_>, first: i64, last: i64) -> Result<Vec<Head>
     // What was removed lies below all that is there. Another end is a forgery, and would be signed for with the rest.
     let gone = |head: &Head| i64::try_from(head.seq).is_ok_and(|seq| seq < first);
     for head in earlier(order).await?.into_iter().filter(gone) {
-        let more = "SELECT COUNT(*) FROM audit WHERE chain = $1 AND seq > $2";
-        let query = sqlx::query_scalar(more).bind(head.chain.clone()).bind(last);
-        let left: i64 = query.fetch_one(&mut **order).await?;
-        if left > 0 {
+        // One row is enough: all others wait for this transaction.
+        let query = sqlx::query("SELECT 1 FROM audit WHERE chain = $1 AND position > $2 LIMIT 1");
+        let query = query.bind(head.chain.clone()).bind(i64::try_from(head.length).unwrap_or(i64::MAX));
+        if query.fetch_optional(&mut **order).await?.is_some() {
             heads.insert(head.chain.clone(), head);
         }
     }
