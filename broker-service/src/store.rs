@@ -124,6 +124,13 @@ impl Database {
             Self::Postgres(_) => "BEGIN ISOLATION LEVEL READ COMMITTED",
         }
     }
+
+    fn writers(&self) -> order::Writers {
+        match self {
+            Self::Sqlite(_) => order::Writers::One,
+            Self::Postgres(_) => order::Writers::Several,
+        }
+    }
 }
 
 impl fmt::Display for Database {
@@ -253,14 +260,14 @@ impl Base {
     pub async fn begin(&self) -> Result<Order<'static>, sqlx::Error> {
         let mut transaction = self.pool.begin_with(self.database.begin()).await?;
         self.lock(&mut transaction).await?;
-        Ok(Order::new(transaction, &self.writer).await)
+        Ok(Order::new(transaction, self.database.writers(), &self.writer).await)
     }
 
     /// The same on a connection that is at hand.
     async fn begin_on<'c>(&self, connection: &'c mut AnyConnection) -> Result<Order<'c>, sqlx::Error> {
         let mut transaction = connection.begin_with(self.database.begin()).await?;
         self.lock(&mut transaction).await?;
-        Ok(Order::new(transaction, &self.writer).await)
+        Ok(Order::new(transaction, self.database.writers(), &self.writer).await)
     }
 
     async fn lock(&self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {

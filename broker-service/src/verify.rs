@@ -73,12 +73,25 @@ pub struct Verdict {
     pub through: u64,
     /// The number of the last one.
     pub last: u64,
-    /// Where each chain ends, and how many of its records nobody has signed for.
-    pub chains: Vec<(Head, u64)>,
+    /// The chains there are.
+    pub chains: Vec<End>,
     /// How many checkpoints were held against the log.
     pub checkpoints: u64,
     /// Intents that nothing came of, as far as the log says.
     pub open: Vec<Open>,
+}
+
+/// A chain, and what is known of its records.
+#[derive(Debug)]
+pub struct End {
+    /// Where it ends.
+    pub head: Head,
+    /// Up to which position its own writer has signed for it.
+    pub signed: u64,
+    /// For how many records behind that only a later writer has, who found them there: they can be anybody's.
+    pub vouched: u64,
+    /// For how many nobody has.
+    pub unsigned: u64,
 }
 
 impl Verifier {
@@ -154,10 +167,9 @@ impl Verifier {
         {
             self.find(&cut, Fault::Unsigned);
         }
-        let unsigned = |chain: &Chain| chain.head.length.saturating_sub(chain.covered.max(chain.base));
         let chains = self.chains.values().filter(|chain| chain.head.length > chain.base);
         Verdict {
-            chains: chains.map(|chain| (chain.head.clone(), unsigned(chain))).collect(),
+            chains: chains.map(Chain::end).collect(),
             findings: self.findings,
             count: self.count,
             records: self.records,

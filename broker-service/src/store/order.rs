@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use accredit_policy::Time;
-use accredit_policy::wire::audit::{Kind, Record};
+use accredit_policy::wire::audit::{Admin, Kind, Record};
 use sqlx::{Any, AnyConnection, Row as _, Transaction};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
@@ -39,9 +39,17 @@ pub(super) enum Writer {
     Closed,
 }
 
+/// How many processes write records.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Writers {
+    One,
+    Several,
+}
+
 /// A transaction that is alone. It is undone when dropped.
 pub struct Order<'c> {
     transaction: Transaction<'c, Any>,
+    writers: Writers,
     writer: OwnedMutexGuard<Writer>,
     last: Option<u64>,
     next: Option<Head>,
@@ -49,8 +57,8 @@ pub struct Order<'c> {
 
 impl<'c> Order<'c> {
     /// After the lock of the database was taken: who waits for `writer` holds it as well.
-    pub(super) async fn new(transaction: Transaction<'c, Any>, writer: &Arc<Mutex<Writer>>) -> Self {
-        Self { transaction, writer: Arc::clone(writer).lock_owned().await, last: None, next: None }
+    pub(super) async fn new(transaction: Transaction<'c, Any>, writers: Writers, writer: &Arc<Mutex<Writer>>) -> Self {
+        Self { transaction, writers, writer: Arc::clone(writer).lock_owned().await, last: None, next: None }
     }
 
     /// Tells the number of the last record, for those who have read it already.
@@ -78,9 +86,10 @@ impl<'c> Order<'c> {
             Some(last) => last,
             None => last(&mut self.transaction).await?,
         };
+        let stray = self.stray(&head, last)?;
         // Where somebody has removed the end, the gap stays to be seen.
         let last = last.max(head.seq);
-        let records: Vec<&Record> = first.iter().chain(records.iter().copied()).collect();
+        let records: Vec<&Record> = first.iter().chain(&stray).chain(records.iter().copied()).collect();
         audit::link(&mut self.transaction, &mut head, last, &records).await?;
         (self.last, self.next) = (Some(head.seq), Some(head));
         Ok(())
@@ -101,11 +110,10 @@ impl<'c> Order<'c> {
     /// A new chain, and its first record: it names the heads of all others, so that one which is removed or cut short later
     /// is missed. Those that have not moved since they were named are not named again.
     async fn begin(&mut self) -> Result<(Head, Option<Record>), sqlx::Error> {
-        let random = |error: getrandom::Error| sqlx::Error::Protocol(error.to_string());
-        let head = Head::new(clock::id().map_err(random)?);
+        let head = Head::new(id()?);
         let heads = unnamed(&mut self.transaction).await?;
         let record = Record {
-            id: clock::id().map_err(random)?,
+            id: id()?,
             time: clock::now().rfc3339(),
             kind: Kind::Chain,
             heads: heads.iter().map(Head::told).collect(),
@@ -117,6 +125,21 @@ impl<'c> Order<'c> {
         let query = sqlx::query("INSERT INTO chains (id, named) VALUES ($1, 0)").bind(head.chain.clone());
         query.execute(&mut *self.transaction).await?;
         Ok((head, Some(record)))
+    }
+
+    /// What somebody else has appended behind the end of this chain, where nobody else may: a later chain would vouch for it.
+    fn stray(&self, head: &Head, last: u64) -> Result<Option<Record>, sqlx::Error> {
+        match self.writers {
+            Writers::One if head.length > 0 && last > head.seq => {
+                let target = format!("seq {} to {last}", head.seq.saturating_add(1));
+                tracing::error!("the audit has records this broker has not written: {target}");
+                let (by, action, why) = ("broker".to_owned(), "audit.stray".to_owned(), None);
+                let admin = Some(Admin { by, action, target, why });
+                let (id, time) = (id()?, clock::now().rfc3339());
+                Ok(Some(Record { id, time, kind: Kind::Admin, admin, ..Record::default() }))
+            }
+            Writers::One | Writers::Several => Ok(None),
+        }
     }
 }
 
@@ -157,6 +180,10 @@ impl Base {
             Writer::New | Writer::Closed => None,
         }
     }
+}
+
+fn id() -> Result<String, sqlx::Error> {
+    clock::id().map_err(|error| sqlx::Error::Protocol(error.to_string()))
 }
 
 /// The number of the last record.

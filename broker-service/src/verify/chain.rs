@@ -1,6 +1,6 @@
 //! One chain, followed from record to record.
 
-use super::Entry;
+use super::{End, Entry};
 use crate::chain::{Hash, Head};
 
 /// How far a chain has come.
@@ -54,6 +54,14 @@ impl Chain {
         let (chain, length, seq, hash) = (entry.chain.clone(), entry.position, entry.seq, entry.hash);
         self.head = Head { chain, length, seq, hash };
         place
+    }
+
+    /// What is known of it at its end.
+    pub fn end(&self) -> End {
+        let Self { head, base, signed, covered, .. } = self;
+        let (own, known) = (*signed.max(base), *covered.max(base));
+        let (vouched, unsigned) = (known.saturating_sub(own), head.length.saturating_sub(known));
+        End { head: head.clone(), signed: *signed, vouched, unsigned }
     }
 
     /// One record that was altered is one finding: the next one may follow from what its hash should have been.

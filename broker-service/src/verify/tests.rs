@@ -128,8 +128,9 @@ fn rehash(log: &mut Log) {
 fn a_whole_log_is_clean() {
     let verdict = Log::whole().verdict();
     assert_eq!((verdict.count, verdict.records, verdict.last, verdict.checkpoints), (0, 14, 14, 3), "{verdict:?}");
-    let chains = verdict.chains.iter().map(|(head, unsigned)| (head.chain.as_str(), head.length, *unsigned));
-    assert_eq!(chains.collect::<Vec<_>>(), [("a", 4, 0), ("b", 8, 0), ("c", 2, 0)], "`c` has named the end of `a`");
+    let chains = verdict.chains.iter().map(|end| (end.head.chain.as_str(), end.signed, end.vouched, end.unsigned));
+    let expected = [("a", 0, 4, 0), ("b", 8, 0, 0), ("c", 2, 0, 0)];
+    assert_eq!(chains.collect::<Vec<_>>(), expected, "`c` has named the end of `a`");
 }
 
 type Change = fn(&mut Entry);
@@ -291,9 +292,9 @@ fn what_nobody_has_signed_is_told_and_is_no_fault() {
     log.write("c", Record::default());
     let verdict = log.verdict();
     assert_eq!(verdict.count, 0);
-    assert_eq!(verdict.chains.iter().map(|(_, unsigned)| unsigned).sum::<u64>(), 1);
+    assert_eq!(verdict.chains.iter().map(|end| end.unsigned).sum::<u64>(), 1);
     log.notes.clear();
-    let all: u64 = log.verdict().chains.iter().map(|(_, unsigned)| unsigned).sum();
+    let all: u64 = log.verdict().chains.iter().map(|end| end.unsigned).sum();
     assert_eq!(all, 15, "names that nobody has signed prove nothing");
 }
 
@@ -337,6 +338,21 @@ fn a_record_that_only_a_column_calls_a_removal_is_none() {
     log.entries.iter().for_each(|entry| verifier.entry(entry));
     let verdict = verifier.finish(NOW);
     assert_eq!((verdict.through, verdict.count), (0, 0), "{verdict:?}");
+}
+
+#[test]
+fn a_chain_that_was_appended_by_somebody_else_is_told_from_what_its_own_writer_has_signed() {
+    let mut log = Log::whole();
+    log.begin("forged");
+    log.write("forged", Record { kind: Kind::Mint, ..Record::default() });
+    log.begin("d");
+    log.sign("d");
+    let verdict = log.verdict();
+    let forged = verdict.chains.iter().find(|end| end.head.chain == "forged").unwrap();
+    assert_eq!((verdict.count, forged.signed, forged.vouched, forged.unsigned), (0, 0, 2, 0), "as a crash leaves it");
+    log.cut("d", 16);
+    log.sign("d");
+    assert_eq!(log.verdict().chains.iter().map(|end| end.vouched).sum::<u64>(), 0, "what is gone is not spoken of");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::super::Output;
 use crate::audit::source::{self, Source};
 use crate::clock;
 use crate::note::Key;
-use crate::verify::{Claims, Finding, Open, Spot, Verdict, Verifier};
+use crate::verify::{Claims, End, Finding, Open, Spot, Verdict, Verifier};
 
 /// What is verified, and against what.
 #[derive(Debug, Args)]
@@ -78,12 +78,14 @@ fn vkey(text: &str) -> Result<Key, &'static str> {
 }
 
 fn answer(verdict: &Verdict, key: Option<&Key>, trust: &str) -> Value {
-    let chains = verdict.chains.iter().map(|(head, unsigned)| {
+    let chains = verdict.chains.iter().map(|End { head, signed, vouched, unsigned }| {
         json!({
             "chain": head.chain,
             "length": head.length,
             "seq": head.seq,
             "hash": head.hash.to_string(),
+            "signed": signed,
+            "vouched": vouched,
             "unsigned": unsigned,
         })
     });
@@ -135,7 +137,15 @@ fn text(verdict: &Verdict, key: Option<&Key>, pinned: Option<&Key>) -> String {
     if verdict.through > 0 {
         lines.push(format!("removed by age: all up to seq {}, of which nothing can be said", verdict.through));
     }
-    let unsigned: u64 = chains.iter().map(|(_, unsigned)| unsigned).fold(0, |sum, more| sum.saturating_add(*more));
+    let sum = |count: fn(&End) -> u64| chains.iter().map(count).fold(0, u64::saturating_add);
+    let (vouched, unsigned) = (sum(|end| end.vouched), sum(|end| end.unsigned));
+    if vouched > 0 {
+        let strange = chains.iter().filter(|end| end.vouched > 0 && end.signed == 0).count();
+        lines.push(format!(
+            "vouched: {vouched} records, which only a later start has signed for: a crash has left them, or they were \
+             written there ({strange} of these chains have no checkpoint of their own)"
+        ));
+    }
     if unsigned > 0 {
         lines.push(format!("unsigned: the last {unsigned} records, which no checkpoint covers yet"));
     }

@@ -87,7 +87,8 @@ async fn a_new_chain_names_the_ends_of_those_that_moved_and_of_no_other() {
     assert_eq!(again().await, [(2, 2)]);
     assert_eq!(again().await, [(3, 1)], "the first has not moved");
     one.append(vec![record()]).await.unwrap();
-    assert_eq!(again().await, [(4, 1), (5, 3)]);
+    // It has found the two others as well, where it should be alone.
+    assert_eq!(again().await, [(4, 1), (6, 4)]);
     assert_eq!(verdict(&one).await.count, 0);
 }
 
@@ -102,8 +103,23 @@ async fn a_chain_that_has_rested_for_long_does_not_go_on() {
     }
     store.append(vec![record()]).await.unwrap();
     let verdict = verdict(&store).await;
-    let lengths: Vec<_> = verdict.chains.iter().map(|(head, _)| head.length).collect();
+    let lengths: Vec<_> = verdict.chains.iter().map(|end| end.head.length).collect();
     assert_eq!((verdict.count, lengths), (0, vec![3, 2]), "{verdict:?}");
+}
+
+#[tokio::test]
+async fn what_somebody_else_appends_where_one_writes_is_on_the_record_once() {
+    let store = open("stray").await;
+    store.append(vec![record()]).await.unwrap();
+    let other = Store::open(store.database().clone()).await.unwrap();
+    other.append(vec![record()]).await.unwrap();
+    store.append(vec![record()]).await.unwrap();
+    store.append(vec![record()]).await.unwrap();
+    let query = sqlx::query_scalar("SELECT record FROM audit WHERE kind = 'admin'");
+    let told: Vec<String> = query.fetch_all(store.pool()).await.unwrap();
+    let told: Vec<Record> = told.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
+    let told = told.into_iter().filter_map(|record| record.admin).map(|admin| (admin.action, admin.target));
+    assert_eq!(told.collect::<Vec<_>>(), [("audit.stray".to_owned(), "seq 3 to 4".to_owned())]);
 }
 
 #[tokio::test]
