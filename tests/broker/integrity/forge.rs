@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 use sqlx::{AnyConnection, Executor as _, Row as _};
 
+use super::outside;
 use super::{key, last, lived, restore, run, verify};
 
 /// The hash of a link.
@@ -111,4 +112,26 @@ async fn whoever_signs_all_anew_with_another_key_is_found_by_the_one_that_is_pin
     query.execute(&mut database).await.unwrap();
     desk.broker.crash().await;
     assert_eq!(key(&desk), vkey);
+}
+
+#[tokio::test]
+async fn whoever_removes_the_checkpoints_and_waits_for_a_start_is_found_by_those_kept_elsewhere() {
+    let mut desk = outside::desk("integrity-vouched", None).await;
+    desk.live("one").await;
+    let vkey = key(&desk);
+    desk.broker.process.stop();
+    let mut database = desk.broker.database().await;
+    let records = u64::try_from(last(&mut database).await).unwrap();
+    run(&mut database, "DELETE FROM checkpoints").await;
+    run(&mut database, "UPDATE audit SET record = record || ' ' WHERE seq = 2").await;
+    rehash(&mut database).await;
+    desk.broker.crash().await;
+    desk.broker.process.stop();
+    let verdict = verify(&desk, &["--key", &vkey]);
+    let vouched = |chain: &serde_json::Value| chain["vouched"].as_u64().unwrap();
+    let chains = verdict.clean().said["chains"].as_array().unwrap();
+    assert_eq!(chains.iter().map(vouched).sum::<u64>(), records, "the start has signed for what it has found");
+    let kept = desk.broker.dir().join("outside.ndjson");
+    let verdict = verify(&desk, &["--key", &vkey, "--checkpoints", kept.to_str().unwrap()]);
+    assert!(verdict.wanting().faults().iter().all(|(what, _)| *what == "rewritten"), "{}", verdict.said);
 }

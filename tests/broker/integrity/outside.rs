@@ -13,7 +13,7 @@ use super::super::support::{Desk, FOREIGN, config, policy};
 use super::{run, verify};
 
 /// A broker that brings its checkpoints to `outside.ndjson`, and to `url` if there is one.
-async fn desk(name: &str, url: Option<&str>) -> Desk {
+pub async fn desk(name: &str, url: Option<&str>) -> Desk {
     let mut config = config();
     config["audit"] = json!({ "checkpoints": { "file": "outside.ndjson" } });
     if let Some(url) = url {
