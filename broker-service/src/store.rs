@@ -112,7 +112,11 @@ impl Database {
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; \
                  PRAGMA foreign_keys = ON"
             }
-            Self::Postgres(_) => "SET synchronous_commit = on; SET statement_timeout = '5s'; SET lock_timeout = '5s'",
+            // A replica that stands still within a transaction has the lock all others wait for.
+            Self::Postgres(_) => {
+                "SET synchronous_commit = on; SET statement_timeout = '5s'; SET lock_timeout = '5s'; \
+                 SET idle_in_transaction_session_timeout = '10s'"
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use harness::parts::Postgres;
 use harness::stack::broker::Broker;
 use harness::stack::fresh;
 use reqwest::{Client, Method};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::clients::{GRANT, Key, TYPE, assertion, enrol, said};
@@ -206,4 +207,28 @@ async fn both_write_in_one_order_whatever_the_database_isolates() {
         let (a, b, c, d) = tokio::join!(a, b, c, d);
         assert_eq!([a, b, c, d].map(|answer| answer.status), [200; 4]);
     }
+}
+
+#[tokio::test]
+async fn one_that_stands_still_within_a_transaction_does_not_stop_the_other_for_long() {
+    let Some((mut one, mut two)) = pair("replicas-still").await else { return };
+    let token = one.token().await;
+    let mut store = one.desk.broker.database().await;
+    sqlx::Executor::execute(&mut store, "BEGIN; LOCK TABLE audit IN EXCLUSIVE MODE").await.unwrap();
+    let (http, url, asked) = (one.desk.http.clone(), one.desk.broker.url.clone(), token.clone());
+    let asked = tokio::spawn(async move { request(&http, &url, &asked, TOKEN).await });
+    let waits = "SELECT COUNT(*) FROM pg_locks WHERE relation = 'audit'::regclass AND NOT granted";
+    let mut waiting = async || sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut store).await.unwrap() == 1;
+    soon("it does not write", async || waiting().await).await;
+    let pid = Pid::from_raw(i32::try_from(one.desk.broker.process.pid()).unwrap()).unwrap();
+    kill_process(pid, Signal::STOP).unwrap();
+    sqlx::Executor::execute(&mut store, "ROLLBACK").await.unwrap();
+    assert_eq!(two.exchange(&token, TOKEN).await.status, 503, "it has the lock");
+    soon("it still has the lock", async || two.exchange(&token, TOKEN).await.status == 200).await;
+    kill_process(pid, Signal::CONT).unwrap();
+    assert!(asked.await.unwrap().is_none_or(|answer| answer.status != 200), "its record is not on the disk");
+    soon("it does not go on", async || one.exchange(&token, TOKEN).await.status == 200).await;
+    one.desk.broker.process.stop();
+    two.desk.broker.process.stop();
+    verify(&two.desk, &[]).clean();
 }
