@@ -3,6 +3,7 @@
 mod reach;
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use harness::site::Site;
 use harness::stack::broker::SECRET;
@@ -10,6 +11,7 @@ use harness::{Alg, Issuer, Token};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use sqlx::Connection as _;
+use tokio::task::JoinSet;
 
 use super::clients::{now, send};
 use super::crash::ORDER;
@@ -227,6 +229,22 @@ async fn an_event_counts_once_and_is_acknowledged_as_often_as_it_comes() {
     assert_eq!([answers.0.status, answers.1.status, answers.2.status, answers.3.status], [202; 4]);
     let carol = watch.desk().records("kind=revocation&subject=carol").await;
     assert_eq!(carol.len(), 1);
+}
+
+#[tokio::test]
+async fn an_event_that_comes_many_times_at_once_stops_nobody() {
+    let watch = Watch::open("signals-repeats").await;
+    let set = watch.corp("alice").sign();
+    assert_eq!(watch.push(&set).await.status, 202);
+    let (token, mut repeats, began) = (watch.token("bob", 1), JoinSet::new(), Instant::now());
+    for _ in 0..16 {
+        repeats.spawn(send(watch.post().body(set.clone())));
+    }
+    for _ in 0..8 {
+        assert_eq!(watch.exchanges(&token).await, 200);
+    }
+    assert!(repeats.join_all().await.iter().all(|answer| answer.status == 202));
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -51,7 +51,11 @@ pub async fn act(app: &App, source: &Source<'_>, set: Set) -> Result<(), Failure
     let name = hex(&Sha256::new().chain_update(source.issuer).chain_update([0]).chain_update(&id).finalize());
     let mut transaction = app.store.begin().await?;
     match remember(&mut transaction, ("event", &name), &source.content(), until).await? {
-        Seen::Before => tracing::info!(by = source.by, jti = id, "an event came again"),
+        Seen::Before => {
+            // Others wait for it, and what follows takes a connection of its own.
+            drop(transaction);
+            tracing::info!(by = source.by, jti = id, "an event came again");
+        }
         Seen::New => {
             for change in &work.changes {
                 app.store.revoke(&mut transaction, change).await?;
