@@ -62,14 +62,16 @@ pub fn target<'v>(subject: &Value, voice: &'v Voice) -> Result<Option<(Target, &
 }
 
 /// [SSF 1.0 §3.3](https://openid.net/specs/openid-sharedsignals-framework-1_0-final.html#section-3.3): all members are of
-/// one principal. A member that is left aside would only narrow what is revoked; where the one left aside is the user, what
-/// is left would be far more than was meant.
+/// one principal. A member that is left aside would only narrow what is revoked; where an agent is all that is left, that would
+/// be far more than was meant: the application of one user, tenant or group.
 fn complex<'v>(subject: &Value, voice: &'v Voice) -> Result<Option<(Target, &'v Authority)>, Refusal> {
     let member = |name: &str, plain| subject.get(name).map_or(Ok(None), |value| simple(value, voice, plain));
     let user = member("user", Meaning::Subject)?.filter(|name| name.meaning != Meaning::Token);
     let application = member("application", Meaning::Agent)?.filter(|name| name.meaning == Meaning::Agent);
     let session = member("session", Meaning::Subject)?.filter(|name| name.meaning == Meaning::Token);
-    let alone = ["user", "session", "device"].iter().all(|name| subject.get(*name).is_none());
+    let alone = subject
+        .as_object()
+        .is_some_and(|members| members.keys().all(|name| ["format", "application"].contains(&name.as_str())));
     Ok(match (user, application, session) {
         (Some(user), Some(agent), _) if user.of(Meaning::Subject, agent.authority) => Some((
             Target::AgentFor { issuer: agent.authority.issuer.clone(), id: agent.name, subject: user.name },
