@@ -77,6 +77,10 @@ pub struct Verdict {
     pub chains: Vec<End>,
     /// How many checkpoints were held against the log.
     pub checkpoints: u64,
+    /// When the newest of those from outside was signed.
+    pub newest: Option<Time>,
+    /// How many lines from outside were cut short.
+    pub torn: u64,
     /// Intents that nothing came of, as far as the log says.
     pub open: Vec<Open>,
 }
@@ -168,6 +172,7 @@ impl Verifier {
             self.find(&cut, Fault::Unsigned);
         }
         let chains = self.chains.values().filter(|chain| chain.head.length > chain.base);
+        let (checkpoints, torn, newest) = self.claims.counts();
         Verdict {
             chains: chains.map(Chain::end).collect(),
             findings: self.findings,
@@ -175,7 +180,9 @@ impl Verifier {
             records: self.records,
             through: self.through,
             last: self.last,
-            checkpoints: self.claims.count(),
+            checkpoints,
+            newest,
+            torn,
             open: self.intents.overdue(now),
         }
     }

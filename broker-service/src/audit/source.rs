@@ -2,12 +2,13 @@
 
 use std::error::Error;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _, Seek as _};
+use std::io::{self, BufRead, BufReader, Read as _, Seek as _, Take};
 use std::path::Path;
 
 use accredit_policy::Secret;
 use accredit_policy::wire::audit::{Kind, Record};
 use futures_util::StreamExt as _;
+use serde::de::IgnoredAny;
 use sqlx::any::{AnyRow, install_default_drivers};
 use sqlx::{AnyConnection, Connection as _, Executor as _, Row as _};
 
@@ -149,12 +150,29 @@ impl Source {
     }
 }
 
-/// Checkpoints that were kept elsewhere. A line that is none counts as one that does not hold.
-pub fn outside(file: &Path, claims: &mut Claims) -> Result<(), Failure> {
-    each(&mut lines(file)?, |line| match line {
-        Some(Line::Checkpoint(note)) => claims.add(&note, Origin::Outside),
-        _ => claims.add("", Origin::Outside),
-    })
+/// Checkpoints that were kept elsewhere, as they were when this was opened: before the records are looked at, so that none
+/// speaks of a record that came later.
+pub struct Kept(BufReader<Take<File>>);
+
+impl Kept {
+    /// Those in that file.
+    pub fn open(path: &Path) -> Result<Self, Failure> {
+        let failed = |error: io::Error| format!("{}: {error}", path.display());
+        let file = File::open(path).map_err(failed)?;
+        let data = file.metadata().map_err(failed)?;
+        let length = if data.is_file() { data.len() } else { u64::MAX };
+        Ok(Self(BufReader::new(file.take(length))))
+    }
+
+    /// Takes them all. A line that is something else counts as one that does not hold; one that is nothing, a write that was
+    /// cut short, is only told: whoever could spoil it could remove it.
+    pub fn claims(mut self, claims: &mut Claims) -> Result<(), Failure> {
+        texts(&mut self.0, |text| match text.map(|text| (line::read(text), text)) {
+            Some((Some(Line::Checkpoint(note)), _)) => claims.add(&note, Origin::Outside),
+            Some((_, text)) if serde_json::from_str::<IgnoredAny>(text).is_ok() => claims.add("", Origin::Outside),
+            _ => claims.torn(),
+        })
+    }
 }
 
 fn lines(file: &Path) -> Result<BufReader<File>, Failure> {
@@ -164,12 +182,17 @@ fn lines(file: &Path) -> Result<BufReader<File>, Failure> {
 /// Every line from the beginning.
 fn each(reader: &mut BufReader<File>, mut take: impl FnMut(Option<Line>)) -> Result<(), Failure> {
     reader.rewind()?;
+    texts(reader, |text| take(text.and_then(line::read)))
+}
+
+/// Every line, `None` where it is no text.
+fn texts(reader: &mut impl BufRead, mut take: impl FnMut(Option<&str>)) -> Result<(), Failure> {
     loop {
         let mut bytes = Vec::new();
         if reader.by_ref().take(LINE).read_until(b'\n', &mut bytes)? == 0 {
             return Ok(());
         }
-        take(str::from_utf8(&bytes).ok().and_then(|text| line::read(text.trim_end_matches('\n'))));
+        take(str::from_utf8(&bytes).ok().map(|text| text.trim_end_matches('\n')));
     }
 }
 
@@ -210,4 +233,54 @@ fn read(row: &AnyRow) -> Result<Entry, sqlx::Error> {
 
 fn unsigned(number: i64) -> Option<u64> {
     u64::try_from(number).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use accredit_policy::Time;
+    use harness::stack::fresh;
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::chain::Head;
+    use crate::checkpoint::Checkpoint;
+    use crate::note::Signer;
+
+    fn said(path: &Path, more: &str) -> Claims {
+        let kept = Kept::open(path).unwrap();
+        std::fs::write(path, std::fs::read_to_string(path).unwrap() + more).unwrap();
+        let mut claims = Claims::new(Some(signer().key().clone()));
+        kept.claims(&mut claims).unwrap();
+        claims
+    }
+
+    fn signer() -> Signer {
+        Signer::new("broker/audit", &Zeroizing::new(vec![7; 32])).unwrap()
+    }
+
+    fn note(seconds: u64) -> String {
+        let mut head = Head::new("c".into());
+        head.push(seconds, b"{}");
+        line::checkpoint(&Checkpoint { head, time: Time::from_seconds(seconds) }.sign(&signer())).unwrap()
+    }
+
+    #[test]
+    fn what_comes_after_the_file_was_opened_is_not_held_against_the_log() {
+        let path = fresh("source-kept").join("checkpoints");
+        std::fs::write(&path, note(1)).unwrap();
+        let verdict = Verifier::new(said(&path, &note(2)), None).finish(Time::from_seconds(9));
+        assert_eq!((verdict.checkpoints, verdict.newest), (1, Some(Time::from_seconds(1))));
+    }
+
+    #[test]
+    fn a_line_that_was_cut_short_is_told_and_no_fault_while_another_is_one() {
+        let path = fresh("source-torn").join("checkpoints");
+        let verdict = |lines: &str| {
+            std::fs::write(&path, lines).unwrap();
+            let verdict = Verifier::new(said(&path, ""), None).finish(Time::from_seconds(9));
+            (verdict.torn, verdict.findings.iter().filter(|one| one.fault.name() == "checkpoint").count())
+        };
+        assert_eq!(verdict("{\"check\n"), (1, 0));
+        assert_eq!(verdict("{\"checkpoint\":\"x\"}\n{}\n"), (0, 2));
+    }
 }

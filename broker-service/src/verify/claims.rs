@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use accredit_policy::Time;
+
 use super::chain::Chain;
 use super::fault::{Fault, Finding, Spot};
 use crate::chain::{Hash, Head};
@@ -24,6 +26,8 @@ pub struct Claims {
     said: BTreeMap<String, BTreeMap<u64, Claim>>,
     wrong: Vec<Finding>,
     count: u64,
+    torn: u64,
+    newest: Option<Time>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +39,7 @@ struct Claim {
 impl Claims {
     /// None yet; only what `key` has signed will count.
     pub fn new(key: Option<Key>) -> Self {
-        Self { key, said: BTreeMap::new(), wrong: Vec::new(), count: 0 }
+        Self { key, said: BTreeMap::new(), wrong: Vec::new(), count: 0, torn: 0, newest: None }
     }
 
     /// Takes a signed note.
@@ -46,7 +50,12 @@ impl Claims {
             None => Err(Unsigned::Stranger),
         };
         let head = match opened {
-            Ok(checkpoint) => checkpoint.head,
+            Ok(Checkpoint { head, time }) => {
+                if origin == Origin::Outside {
+                    self.newest = self.newest.max(Some(time));
+                }
+                head
+            }
             Err(why) => {
                 return self.wrong.push(Finding { spot: Spot::default(), fault: Fault::Checkpoint { origin, why } });
             }
@@ -61,6 +70,11 @@ impl Claims {
         }
     }
 
+    /// Takes a line from outside that was cut short.
+    pub fn torn(&mut self) {
+        self.torn = self.torn.saturating_add(1);
+    }
+
     /// What is wrong with the notes themselves.
     pub(super) fn findings(&mut self) -> impl Iterator<Item = Finding> + use<> {
         std::mem::take(&mut self.wrong).into_iter()
@@ -71,9 +85,9 @@ impl Claims {
         self.said.get(chain)?.get(&position).map(|claim| &claim.said)
     }
 
-    /// How many there are.
-    pub(super) fn count(&self) -> u64 {
-        self.count
+    /// How many there are, how many lines from outside were cut short, and when the newest from there was signed.
+    pub(super) fn counts(&self) -> (u64, u64, Option<Time>) {
+        (self.count, self.torn, self.newest)
     }
 
     /// Of each chain the last claim beyond its end. Of what is gone because of its age, nothing can be said.

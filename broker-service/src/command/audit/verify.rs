@@ -4,11 +4,12 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use accredit_policy::Time;
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::super::Output;
-use crate::audit::source::{self, Source};
+use crate::audit::source::{Kept, Source};
 use crate::clock;
 use crate::note::Key;
 use crate::verify::{Claims, End, Finding, Open, Spot, Verdict, Verifier};
@@ -49,6 +50,8 @@ impl Verify {
     /// Runs it; 0 is a clean log, 1 one that is found wanting.
     pub async fn run(self) -> Result<ExitCode, Box<dyn Error>> {
         let Self { place, key: pinned, checkpoints, output } = self;
+        // Before the database: what is filed while that is read speaks of records it does not show.
+        let kept = checkpoints.iter().map(|file| Kept::open(file)).collect::<Result<Vec<_>, _>>()?;
         let mut source = match place {
             Place { database: Some(file), .. } => Source::sqlite(&file).await?,
             Place { postgres: Some(file), .. } => Source::postgres(&file).await?,
@@ -61,8 +64,8 @@ impl Verify {
         };
         let mut claims = Claims::new(key.clone());
         source.claims(&mut claims).await?;
-        for file in &checkpoints {
-            source::outside(file, &mut claims)?;
+        for kept in kept {
+            kept.claims(&mut claims)?;
         }
         let mut verifier = Verifier::new(claims, source.cut().await?);
         source.entries(&mut verifier).await?;
@@ -98,6 +101,8 @@ fn answer(verdict: &Verdict, key: Option<&Key>, trust: &str) -> Value {
         "last": verdict.last,
         "chains": chains.collect::<Vec<_>>(),
         "checkpoints": verdict.checkpoints,
+        "newest_outside": verdict.newest.map(Time::rfc3339),
+        "torn_lines": verdict.torn,
         "key": key.map(Key::to_string),
         "trust": trust,
         "open_intents": verdict.open.iter().map(open).collect::<Vec<_>>(),
@@ -134,6 +139,12 @@ fn text(verdict: &Verdict, key: Option<&Key>, pinned: Option<&Key>) -> String {
         "{state}: {records} records, seq {first} to {last}, {} chains, {checkpoints} checkpoints",
         chains.len()
     ));
+    if let Some(newest) = verdict.newest {
+        lines.push(format!("outside: the newest checkpoint kept elsewhere is of {}", newest.rfc3339()));
+    }
+    if verdict.torn > 0 {
+        lines.push(format!("torn: {} lines kept elsewhere were cut short when they were written", verdict.torn));
+    }
     if verdict.through > 0 {
         lines.push(format!("removed by age: all up to seq {}, of which nothing can be said", verdict.through));
     }
