@@ -16,6 +16,7 @@
 
 pub mod deliver;
 pub mod key;
+pub mod route;
 pub mod sign;
 
 use accredit_policy::Time;

@@ -1,6 +1,7 @@
 //! When checkpoints are made: every minute if there is something new, at once where it is asked for, and at the end.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify};
@@ -8,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::Checkpoint;
+use super::route::{Note, Route};
 use crate::app::App;
 use crate::chain::Head;
 use crate::clock;
@@ -33,24 +35,18 @@ pub struct Notary {
     last: Mutex<Option<Head>>,
     due: Notify,
     /// Where copies go.
-    pub outside: Outside,
-    /// Tells those who bring them there.
-    pub news: Notify,
-    /// Whose turn it is to bring them.
-    pub turn: Mutex<()>,
+    routes: Vec<Arc<Route>>,
 }
 
 impl Notary {
     /// Signs with this key.
     pub fn new(signer: Signer, outside: Outside) -> Self {
-        Self {
-            signer,
-            last: Mutex::default(),
-            due: Notify::new(),
-            outside,
-            news: Notify::new(),
-            turn: Mutex::default(),
-        }
+        Self { signer, last: Mutex::default(), due: Notify::new(), routes: Route::to(&outside) }
+    }
+
+    /// The ways to the places outside.
+    pub fn routes(&self) -> &[Arc<Route>] {
+        &self.routes
     }
 
     /// The public key.
@@ -70,9 +66,11 @@ impl Notary {
             return Ok(());
         }
         let checkpoint = Checkpoint { head, time: clock::now() };
-        insert(base, &checkpoint, checkpoint.sign(&self.signer)).await?;
+        let Head { chain, length, .. } = checkpoint.head.clone();
+        let note = Note { chain, position: signed(length), text: checkpoint.sign(&self.signer) };
+        insert(base, &checkpoint, &note).await?;
         *last = Some(checkpoint.head);
-        self.news.notify_one();
+        self.routes.iter().for_each(|route| route.take(note.clone()));
         Ok(())
     }
 }
@@ -105,20 +103,23 @@ pub async fn last(app: &App, head: Option<Head>) {
     }
 }
 
-async fn insert(base: &Base, checkpoint: &Checkpoint, note: String) -> Result<(), sqlx::Error> {
+async fn insert(base: &Base, checkpoint: &Checkpoint, note: &Note) -> Result<(), sqlx::Error> {
     let Checkpoint { head, time } = checkpoint;
-    let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     // The same position is signed twice where an answer was lost: what it says is the same but for the time.
     sqlx::query(
         "INSERT INTO checkpoints (chain, position, seq, time, note, filed, posted) VALUES ($1, $2, $3, $4, $5, 0, 0) \
          ON CONFLICT (chain, position) DO NOTHING",
     )
-    .bind(head.chain.clone())
-    .bind(signed(head.length))
+    .bind(note.chain.clone())
+    .bind(note.position)
     .bind(signed(head.seq))
     .bind(clock::signed(*time))
-    .bind(note)
+    .bind(note.text.clone())
     .execute(base.pool())
     .await?;
     Ok(())
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
