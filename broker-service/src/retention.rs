@@ -11,9 +11,10 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::app::App;
+use crate::audit::exporter;
 use crate::chain::Head;
 use crate::checkpoint::Checkpoint;
-use crate::checkpoint::sign::Notary;
+use crate::checkpoint::sign::{Notary, Outside};
 use crate::clock;
 use crate::error::ApiError;
 use crate::note::Key;
@@ -25,12 +26,21 @@ const PAUSE: Duration = Duration::from_secs(3600);
 /// How many records one transaction removes: others wait no longer than for those.
 const BATCH: u64 = 4096;
 
+/// Who has to have had a record before it goes.
+#[derive(Clone, Copy, Debug)]
+pub enum Reader {
+    /// The collector.
+    Collector,
+    /// Nobody.
+    None,
+}
+
 /// Removes what is older than `keep`, for as long as the process runs.
-pub fn follow(app: &App, keep: Duration) -> JoinHandle<()> {
+pub fn follow(app: &App, keep: Duration, reader: Reader) -> JoinHandle<()> {
     let app = app.clone();
     tokio::spawn(async move {
         loop {
-            match round(&app.store, &app.notary, keep).await {
+            match round(&app.store, &app.notary, keep, reader).await {
                 Ok(Step::More) => continue,
                 Ok(Step::Done) => {}
                 Err(error) => tracing::error!("old audit records were not removed: {}", error.internal),
@@ -47,12 +57,17 @@ enum Step {
     Done,
 }
 
-async fn round(base: &Base, notary: &Notary, keep: Duration) -> Result<Step, ApiError> {
+async fn round(base: &Base, notary: &Notary, keep: Duration, reader: Reader) -> Result<Step, ApiError> {
     let mut order = base.begin().await?;
     let limit = limit(&mut order, keep).await?;
     let Some((first, last)) = range(&mut order, notary.key(), limit).await? else {
         return Ok(Step::Done);
     };
+    let last = last.min(had(&mut order, reader).await?);
+    if last < first {
+        tracing::warn!(first, "old audit records are kept: the collector has not had them");
+        return Ok(Step::Done);
+    }
     let record = Record {
         id: clock::id()?,
         time: clock::now().rfc3339(),
@@ -60,7 +75,7 @@ async fn round(base: &Base, notary: &Notary, keep: Duration) -> Result<Step, Api
         heads: heads(&mut order, first, last).await?.iter().map(Head::told).collect(),
         ..Record::default()
     };
-    remove(&mut order, last).await?;
+    remove(&mut order, notary.outside(), last).await?;
     insert(&mut order, &[&record]).await?;
     order.commit().await?;
     // Until it is signed, it could be anybody's.
@@ -76,6 +91,14 @@ async fn limit(connection: &mut AnyConnection, keep: Duration) -> Result<Time, s
     let age = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
     let old = Time::from_millis(clock::now().millis().saturating_sub(age));
     Ok(used.map_or(old, |used| old.min(clock::unsigned(used))))
+}
+
+/// Up to which number the reader has had the records.
+async fn had(connection: &mut AnyConnection, reader: Reader) -> Result<i64, sqlx::Error> {
+    match reader {
+        Reader::Collector => exporter::after(connection).await,
+        Reader::None => Ok(i64::MAX),
+    }
 }
 
 /// The first and the last number to remove now. What a checkpoint covers was there at its time: that was signed, while a
@@ -133,15 +156,14 @@ async fn earlier(connection: &mut AnyConnection) -> Result<Vec<Head>, ApiError> 
     Ok(record.heads.iter().filter_map(Head::read).collect())
 }
 
-async fn remove(connection: &mut AnyConnection, last: i64) -> Result<(), sqlx::Error> {
-    let queries = [
-        "DELETE FROM audit WHERE seq <= $1",
-        "DELETE FROM audit_actors WHERE seq <= $1",
-        "DELETE FROM checkpoints WHERE seq <= $1",
-    ];
-    for query in queries {
+async fn remove(connection: &mut AnyConnection, outside: &Outside, last: i64) -> Result<(), sqlx::Error> {
+    for query in ["DELETE FROM audit WHERE seq <= $1", "DELETE FROM audit_actors WHERE seq <= $1"] {
         sqlx::query(query).bind(last).execute(&mut *connection).await?;
     }
+    // A place outside that is away gets all of them when it is back.
+    let brought = sqlx::query("DELETE FROM checkpoints WHERE seq <= $1 AND filed >= $2 AND posted >= $3").bind(last);
+    let [file, url] = [outside.file.is_some(), outside.url.is_some()].map(i64::from);
+    brought.bind(file).bind(url).execute(&mut *connection).await?;
     // None of these goes on: its writer has rested for too long.
     let gone = "DELETE FROM chains WHERE NOT EXISTS (SELECT 1 FROM audit WHERE audit.chain = chains.id)";
     sqlx::query(gone).execute(connection).await.map(|_| ())

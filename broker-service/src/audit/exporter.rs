@@ -14,7 +14,7 @@ use axum::Json;
 use axum::extract::State;
 use futures_util::TryStreamExt as _;
 use serde_json::Value;
-use sqlx::Row as _;
+use sqlx::{AnyConnection, Row as _};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
@@ -43,6 +43,11 @@ const SIZE: usize = 1024 * 1024;
 /// `GET /v1/audit/exporter`: how far it has come.
 pub async fn status(State(app): State<App>, _: Operator) -> Result<Json<Value>, ApiError> {
     Ok(Json(Cursor::show(&app).await?))
+}
+
+/// Up to which number the collector has had the records.
+pub async fn after(connection: &mut AnyConnection) -> Result<i64, sqlx::Error> {
+    Cursor::after(connection).await
 }
 
 /// Exports for as long as the process runs.

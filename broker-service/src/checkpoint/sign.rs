@@ -34,14 +34,20 @@ pub struct Notary {
     /// What was signed last.
     last: Mutex<Option<Head>>,
     due: Notify,
-    /// Where copies go.
+    outside: Outside,
     routes: Vec<Arc<Route>>,
 }
 
 impl Notary {
     /// Signs with this key.
     pub fn new(signer: Signer, outside: Outside) -> Self {
-        Self { signer, last: Mutex::default(), due: Notify::new(), routes: Route::to(&outside) }
+        let routes = Route::to(&outside);
+        Self { signer, last: Mutex::default(), due: Notify::new(), outside, routes }
+    }
+
+    /// Where copies go.
+    pub fn outside(&self) -> &Outside {
+        &self.outside
     }
 
     /// The ways to the places outside.

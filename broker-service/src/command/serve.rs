@@ -23,11 +23,12 @@ use crate::lease::reap;
 use crate::limit::Rates;
 use crate::listener::stop::{Signals, Stop};
 use crate::listener::{Listener, Over};
+use crate::retention::{self, Reader};
 use crate::seal::vault::Vault;
 use crate::secrets::Secrets;
 use crate::store::Store;
 use crate::token::client::decoys;
-use crate::{clock, foreign, keys, retention};
+use crate::{clock, foreign, keys};
 
 /// Serves until the process is told to stop, and finishes what it has begun.
 pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
@@ -100,7 +101,8 @@ pub async fn run(path: &Path) -> Result<(), Box<dyn Error>> {
     let _follower = foreign::follow(&app);
     let _notary = sign::follow(&app);
     deliver::follow(&app)?;
-    let _cutter = audit.keep.map(|keep| retention::follow(&app, keep));
+    let reader = audit.collector.as_ref().map_or(Reader::None, |_| Reader::Collector);
+    let _cutter = audit.keep.map(|keep| retention::follow(&app, keep, reader));
     let _exporter = exporter::follow(&app, audit.collector);
     let secured = tls.is_some();
     let listener =

@@ -63,14 +63,14 @@ async fn what_was_signed_long_ago_goes_and_the_rest_verifies() {
     sign(&two, 2).await;
     write(&one, 1).await;
     let notary = notary();
-    assert_eq!(round(&one, &notary, DAY).await.unwrap(), Step::More);
+    assert_eq!(round(&one, &notary, DAY, Reader::None).await.unwrap(), Step::More);
     assert_eq!(verdict(&one).await.findings.first().map(|finding| finding.fault.name()), Some("unsigned_cut"));
     sign(&one, 0).await;
     let after = verdict(&one).await;
     assert_eq!((after.count, after.through), (0, 7), "{after:?}");
     let actors = sqlx::query_scalar("SELECT MIN(seq) FROM audit_actors").fetch_one(one.pool());
     assert_eq!(actors.await.map(|seq: i64| seq).unwrap(), 9, "whom they had it from goes with them");
-    assert_eq!(round(&one, &notary, DAY).await.unwrap(), Step::Done);
+    assert_eq!(round(&one, &notary, DAY, Reader::None).await.unwrap(), Step::Done);
     // What the first removal told goes with the second, and both chains go on.
     write(&two, 1).await;
     write(&one, 1).await;
@@ -87,9 +87,9 @@ async fn a_removal_takes_a_batch_at_a_time_and_tells_again_what_an_earlier_one_t
     sign(&two, 2).await;
     // Of the first chain, nothing lies in the second batch, and something behind it.
     write(&one, 1).await;
-    assert_eq!(round(&two, &notary(), DAY).await.unwrap(), Step::More);
-    assert_eq!(round(&two, &notary(), DAY).await.unwrap(), Step::More);
-    assert_eq!(round(&two, &notary(), DAY).await.unwrap(), Step::Done);
+    assert_eq!(round(&two, &notary(), DAY, Reader::None).await.unwrap(), Step::More);
+    assert_eq!(round(&two, &notary(), DAY, Reader::None).await.unwrap(), Step::More);
+    assert_eq!(round(&two, &notary(), DAY, Reader::None).await.unwrap(), Step::Done);
     sign(&two, 0).await;
     let after = verdict(&two).await;
     assert_eq!((after.count, after.records), (0, 5), "each has found the other's: {after:?}");
@@ -106,10 +106,34 @@ async fn nothing_goes_that_a_lease_still_needs() {
     for state in ["open", "live"] {
         sqlx::query("DELETE FROM leases").execute(store.pool()).await.unwrap();
         sqlx::query(lease).bind(state).execute(store.pool()).await.unwrap();
-        assert_eq!(round(&store, &notary(), DAY).await.unwrap(), Step::Done, "{state}");
+        assert_eq!(round(&store, &notary(), DAY, Reader::None).await.unwrap(), Step::Done, "{state}");
     }
     sqlx::query("UPDATE leases SET state = 'ended'").execute(store.pool()).await.unwrap();
-    assert_eq!(round(&store, &notary(), DAY).await.unwrap(), Step::More);
+    assert_eq!(round(&store, &notary(), DAY, Reader::None).await.unwrap(), Step::More);
+}
+
+#[tokio::test]
+async fn nothing_goes_that_the_collector_or_a_place_outside_has_not_had() {
+    let store = open("reader").await;
+    write(&store, 3).await;
+    sign(&store, 2).await;
+    let outside = Outside { file: Some("elsewhere".into()), url: None };
+    let notary = Notary::new(signer(), outside);
+    assert_eq!(round(&store, &notary, DAY, Reader::Collector).await.unwrap(), Step::Done, "it has had nothing");
+    let had = "INSERT INTO audit_exports (name, after, refused, claimed) VALUES ('otlp', 2, 0, 0)";
+    sqlx::query(had).execute(store.pool()).await.unwrap();
+    assert_eq!(round(&store, &notary, DAY, Reader::Collector).await.unwrap(), Step::More);
+    assert_eq!(round(&store, &notary, DAY, Reader::Collector).await.unwrap(), Step::Done);
+    let first: i64 = sqlx::query_scalar("SELECT MIN(seq) FROM audit").fetch_one(store.pool()).await.unwrap();
+    assert_eq!(first, 3);
+    assert_eq!(round(&store, &notary, DAY, Reader::None).await.unwrap(), Step::More);
+    let notes = async || sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM checkpoints").fetch_one(store.pool()).await;
+    assert_eq!(notes().await.unwrap(), 1, "it is not in the file");
+    sqlx::query("UPDATE checkpoints SET filed = 1").execute(store.pool()).await.unwrap();
+    write(&store, 1).await;
+    sign(&store, 2).await;
+    assert_eq!(round(&store, &notary, DAY, Reader::None).await.unwrap(), Step::More);
+    assert_eq!(notes().await.unwrap(), 1, "the first has gone");
 }
 
 #[tokio::test]
@@ -124,7 +148,7 @@ async fn an_end_that_was_forged_into_what_is_removed_is_not_signed_for() {
     let forged = Record { id: "forged".into(), kind: Kind::Cut, heads: vec![end.told()], ..Record::default() };
     let forge = sqlx::query("UPDATE audit SET kind = 'cut', record = $1 WHERE seq = 2");
     forge.bind(serde_json::to_string(&forged).unwrap()).execute(one.pool()).await.unwrap();
-    assert_eq!(round(&one, &notary(), DAY).await.unwrap(), Step::More);
+    assert_eq!(round(&one, &notary(), DAY, Reader::None).await.unwrap(), Step::More);
     sign(&one, 0).await;
     let clean = verdict(&one).await;
     assert_eq!((clean.count, clean.through), (0, 4), "{clean:?}");
@@ -138,9 +162,9 @@ async fn a_time_that_was_not_signed_removes_nothing() {
     write(&store, 3).await;
     sign(&store, 0).await;
     sqlx::query("UPDATE checkpoints SET time = 1").execute(store.pool()).await.unwrap();
-    let refused = round(&store, &notary(), DAY).await.unwrap_err();
+    let refused = round(&store, &notary(), DAY, Reader::None).await.unwrap_err();
     assert!(refused.internal.contains("its time is not the one that was signed"), "{}", refused.internal);
     let stranger = Signer::new("broker/audit", &Zeroizing::new(vec![8; 32])).unwrap();
-    assert!(round(&store, &Notary::new(stranger, Outside::default()), DAY).await.is_err());
+    assert!(round(&store, &Notary::new(stranger, Outside::default()), DAY, Reader::None).await.is_err());
     assert_eq!(verdict(&store).await.records, 4);
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sqlx::Row as _;
+use sqlx::{AnyConnection, Row as _};
 
 use crate::app::App;
 use crate::audit::query::head;
@@ -42,6 +42,12 @@ impl Cursor {
         let query = sqlx::query("SELECT after, refused FROM audit_exports WHERE name = $1 AND after < $2");
         let row = query.bind(NAME).bind(head).fetch_optional(app.store.pool()).await?;
         row.map(|row| Ok(Self { after: row.try_get("after")?, refused: row.try_get("refused")? })).transpose()
+    }
+
+    /// How far it is.
+    pub(super) async fn after(connection: &mut AnyConnection) -> Result<i64, sqlx::Error> {
+        let query = sqlx::query_scalar("SELECT after FROM audit_exports WHERE name = $1").bind(NAME);
+        query.fetch_optional(connection).await.map(Option::unwrap_or_default)
     }
 
     /// Keeps others away while the collector rests.
