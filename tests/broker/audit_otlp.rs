@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use harness::Issuer;
-use harness::stack::broker::{Broker, SECRET};
+use harness::stack::broker::{Broker, SECRET, accredit};
 use harness::stack::fresh;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::audit_query::{keep, whole};
+use super::roles::soon;
 use super::support::{Answer, Desk, FOREIGN, config, policy};
 
 /// How long anything may take: a claim that a crash has left is the longest.
@@ -225,6 +226,34 @@ async fn one_record_that_is_refused_for_good_costs_no_other() {
     assert_eq!(status(&desk).await["refused"], 1);
     let log = desk.broker.process.log();
     assert!(log.contains("a record was refused for good") && log.contains("a13"), "{log}");
+}
+
+#[tokio::test]
+async fn one_record_that_cannot_be_read_costs_no_other_and_is_told() {
+    let (listener, port) = socket().await;
+    drop(listener);
+    let desk = desk("unreadable", port, 512).await;
+    let (records, mut expected) = batch("a", 5);
+    keep(&desk, &records).await;
+    let spoil = sqlx::query("UPDATE audit SET record = '{' WHERE id = 'a2'");
+    spoil.execute(&mut desk.broker.database().await).await.unwrap();
+    let collector = Collector::new(|_, _| fine());
+    let _task = collector.listen(TcpListener::bind(("127.0.0.1", port)).await.unwrap()).await;
+    expected.retain(|id| id != "a2");
+    assert_eq!(collector.wait(|taken| taken.len() >= 4).await, expected);
+    soon("it is not counted", async || status(&desk).await["refused"] == 1).await;
+    let records = desk.all_records("").await;
+    let told: Vec<_> = records.iter().filter(|record| record["unreadable"] == true).collect();
+    assert!(told.len() == 1 && told[0]["seq"].is_u64(), "{records:?}");
+    let export = |format| {
+        let token = desk.broker.dir().join("secret");
+        let args = ["--broker", &desk.broker.url, "--token-file", token.to_str().unwrap()];
+        accredit(&[&["audit", "export", "--format", format], &args[..]].concat(), b"")
+    };
+    for format in ["ndjson", "ocsf", "otlp"] {
+        let output = export(format);
+        assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("a4"), "{format}");
+    }
 }
 
 #[tokio::test]

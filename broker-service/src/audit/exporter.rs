@@ -80,6 +80,15 @@ struct Exporter {
     told: Option<Instant>,
 }
 
+/// What goes out at once.
+struct Batch {
+    records: Vec<Record>,
+    /// The sequence number of the last one.
+    last: i64,
+    /// How many up to there are none.
+    unreadable: i64,
+}
+
 impl Exporter {
     /// Sends one batch. Out: how long to rest.
     async fn turn(&mut self) -> Result<Duration, ApiError> {
@@ -88,13 +97,17 @@ impl Exporter {
             return Ok(PAUSE);
         };
         self.tell(&cursor, head);
-        let (records, last) = self.read(cursor.after).await?;
+        let Batch { records, last, unreadable } = self.read(cursor.after).await?;
         let count = records.len();
+        if records.is_empty() {
+            cursor.advance(&self.app, last, unreadable).await?;
+            return Ok(Duration::ZERO);
+        }
         match self.collector.send(&otlp::request(&records)).await {
             Outcome::Taken(refused) => {
                 self.size = self.size.saturating_mul(2).min(self.collector.batch);
                 self.pause = PAUSE;
-                cursor.advance(&self.app, last, refused).await?;
+                cursor.advance(&self.app, last, refused.saturating_add(unreadable)).await?;
             }
             Outcome::Later(why, wait) => {
                 let rest = wait.unwrap_or(self.pause);
@@ -110,7 +123,7 @@ impl Exporter {
             Outcome::Refused(why) => {
                 let id = records.first().map(|record| record.id.as_str()).unwrap_or_default();
                 tracing::error!(id, "a record was refused for good, and is left out: {why}");
-                cursor.advance(&self.app, last, 1).await?;
+                cursor.advance(&self.app, last, unreadable.saturating_add(1)).await?;
             }
         }
         Ok(Duration::ZERO)
@@ -123,22 +136,28 @@ impl Exporter {
         }
     }
 
-    /// The next records, and the sequence number of the last one.
-    async fn read(&self, after: i64) -> Result<(Vec<Record>, i64), ApiError> {
+    /// The next records. One that somebody has spoilt stops no other.
+    async fn read(&self, after: i64) -> Result<Batch, ApiError> {
         let query = sqlx::query("SELECT seq, record FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2");
         let query = query.bind(after).bind(i64::try_from(self.size).unwrap_or(1));
-        let (mut records, mut last, mut size) = (Vec::new(), after, 0_usize);
+        let (mut batch, mut size) = (Batch { records: Vec::new(), last: after, unreadable: 0 }, 0_usize);
         let mut rows = query.fetch(self.app.store.pool());
         while let Some(row) = rows.try_next().await? {
-            let text: String = row.try_get("record")?;
-            last = row.try_get("seq")?;
-            records.push(serde_json::from_str(&text).map_err(ApiError::unavailable)?);
+            let text: String = row.try_get("record").unwrap_or_default();
+            batch.last = row.try_get("seq")?;
+            match serde_json::from_str(&text) {
+                Ok(record) => batch.records.push(record),
+                Err(error) => {
+                    tracing::error!(seq = batch.last, "a record cannot be read, and is left out: {error}");
+                    batch.unreadable = batch.unreadable.saturating_add(1);
+                }
+            }
             size = size.saturating_add(text.len());
             if size > SIZE {
                 break;
             }
         }
-        Ok((records, last))
+        Ok(batch)
     }
 
     /// Says how far it is behind, now and then.

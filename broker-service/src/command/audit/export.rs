@@ -103,7 +103,7 @@ impl Export {
             };
             count = count.saturating_add(records.len());
             let over = records.is_empty();
-            if !seen(self.format.write(&records, output)?)? {
+            if !seen(self.format.write(&records, output))? {
                 return Ok(None);
             }
             if over {
@@ -115,18 +115,22 @@ impl Export {
 }
 
 impl Format {
-    /// Writes one page; the outer error is that of a record that cannot be read.
-    fn write(self, records: &[Value], output: &mut dyn Write) -> Result<io::Result<()>, serde_json::Error> {
+    /// Writes one page.
+    fn write(self, records: &[Value], output: &mut dyn Write) -> io::Result<()> {
         let lines: Vec<String> = match self {
             Self::Chain | Self::Ndjson => records.iter().map(Value::to_string).collect(),
-            Self::Ocsf => read(records)?.iter().map(|record| ocsf::event(record).to_string()).collect(),
-            Self::Otlp if records.is_empty() => Vec::new(),
-            Self::Otlp => vec![otlp::request(&read(records)?).to_string()],
+            Self::Ocsf => read(records).iter().map(|record| ocsf::event(record).to_string()).collect(),
+            Self::Otlp => {
+                let records = read(records);
+                (!records.is_empty()).then(|| otlp::request(&records).to_string()).into_iter().collect()
+            }
         };
-        Ok(lines.iter().try_for_each(|line| writeln!(output, "{line}")))
+        lines.iter().try_for_each(|line| writeln!(output, "{line}"))
     }
 }
 
-fn read(records: &[Value]) -> Result<Vec<Record>, serde_json::Error> {
-    records.iter().map(Record::deserialize).collect()
+/// Those that can be read.
+fn read(records: &[Value]) -> Vec<Record> {
+    let told = |value| Record::deserialize(value).inspect_err(|error| eprintln!("left out: {value}: {error}")).ok();
+    records.iter().filter_map(told).collect()
 }

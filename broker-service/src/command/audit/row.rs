@@ -26,6 +26,9 @@ pub fn all(records: Option<&Value>) -> Value {
 
 /// The row of `record`.
 pub fn of(record: &Value) -> Value {
+    if let (Some(_), Some(seq)) = (record.get("unreadable"), record.get("seq")) {
+        return json!({ "time": format!("seq {seq}"), "kind": "unreadable" });
+    }
     let text = |pointer| table::text(record, pointer);
     let named = |pointer| record.pointer(pointer).is_some();
     let decision = match record.pointer("/shadow") {
