@@ -3,7 +3,7 @@
 //! The form is that of [OpenMetrics 1.0](https://github.com/prometheus/OpenMetrics/blob/main/specification/OpenMetrics.md).
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::header;
@@ -17,6 +17,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 use sqlx::Row as _;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::app::App;
@@ -28,6 +29,9 @@ const TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// How long the database may take to count.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long a count of leases is good.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// Bounds of the time a commit takes, in seconds.
 const COMMIT: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
@@ -45,6 +49,8 @@ pub struct Metrics {
     mints: Family<Mint, Counter>,
     tokens: Family<Token, Counter>,
     leases: Family<Lease, Gauge>,
+    /// When leases were counted last.
+    counted: Mutex<Option<Instant>>,
     ended: Family<End, Counter>,
     revocations: Gauge,
 }
@@ -93,6 +99,7 @@ impl Default for Metrics {
             mints: add(&mut registry, "mints", "Credentials asked for, by kind and outcome", Family::default()),
             tokens: add(&mut registry, "tokens", "Tokens asked for, by grant and outcome", Family::default()),
             leases: add(&mut registry, "leases", "Leases that have not ended, by state", Family::default()),
+            counted: Mutex::default(),
             ended: add(&mut registry, "leases_ended", "Leases this replica has ended, by reason", Family::default()),
             revocations: add(&mut registry, "revocations", "Revocations that stand", Gauge::default()),
             registry,
@@ -165,7 +172,12 @@ pub async fn answer(State(app): State<App>) -> Response {
     }
 }
 
+/// Counts leases, which anybody can ask for: a count is kept for a while, and one at a time is made.
 async fn count(app: &App, metrics: &Metrics) -> Result<(), sqlx::Error> {
+    let mut last = metrics.counted.lock().await;
+    if last.is_some_and(|last| last.elapsed() < FRESH) {
+        return Ok(());
+    }
     let query = "SELECT state, COUNT(*) AS many FROM leases WHERE state IN ('open', 'live') GROUP BY state";
     let rows = sqlx::query(query).fetch_all(app.store.pool()).await?;
     let counted: Vec<(String, i64)> =
@@ -174,6 +186,7 @@ async fn count(app: &App, metrics: &Metrics) -> Result<(), sqlx::Error> {
         let many = counted.iter().find(|(name, _)| name == state).map_or(0, |(_, many)| *many);
         metrics.leases.get_or_create(&Lease { state }).set(many);
     }
+    *last = Some(Instant::now());
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::roles::soon;
 use super::support::{Answer, Desk};
 use harness::stack::broker::SECRET;
 
@@ -24,7 +25,6 @@ async fn what_the_broker_does_is_counted_once() {
         ("accredit_mints_total{kind=\"jwt\",outcome=\"access_denied\"}", 1),
         ("accredit_tokens_total{grant=\"client_credentials\",outcome=\"granted\"}", 1),
         ("accredit_tokens_total{grant=\"client_credentials\",outcome=\"invalid_scope\"}", 1),
-        ("accredit_leases{state=\"live\"}", 1),
         ("accredit_audit_duplicates_total", 1),
         ("accredit_store_refused_total", 0),
         ("accredit_store_up", 1),
@@ -33,6 +33,12 @@ async fn what_the_broker_does_is_counted_once() {
     ] {
         assert_eq!(desk.metric(series).await, value, "{series}");
     }
+    let live = async || desk.metric("accredit_leases{state=\"live\"}").await;
+    soon("it is not counted", async || live().await == 1).await;
+    let ended = sqlx::query("UPDATE leases SET state = 'ended'");
+    ended.execute(&mut desk.broker.database().await).await.unwrap();
+    assert_eq!(live().await, 1, "who asks again and again has the database count once a second");
+    soon("it is still counted", async || live().await == 0).await;
     // Two tokens asked for, an intent, a mint, a denial, and one that was delivered.
     assert_eq!(desk.metric("accredit_audit_records_total").await - before, 6);
     let answer = desk.http.get(desk.url("/metrics")).send().await.unwrap();
