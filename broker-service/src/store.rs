@@ -15,7 +15,7 @@ mod statement;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{error, fmt};
 
 use accredit_policy::Secret;
@@ -24,7 +24,7 @@ use accredit_policy::wire::audit::Record;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::Migrator;
 use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _};
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 pub use audit::insert;
@@ -35,7 +35,11 @@ pub use revoked::Change;
 pub use statement::Statement;
 
 use crate::chain::Head;
+use crate::error::{ApiError, Code};
 use crate::metrics::Metrics;
+
+/// How many reports and searches run at one time. The others of the pool are left to those who write.
+const READERS: usize = 3;
 
 /// How long a caller waits for the disk before it is told that it cannot be had.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -67,6 +71,9 @@ pub struct Base {
     /// The number of the last revocation that is known here.
     seq: watch::Sender<i64>,
     writer: Arc<Mutex<order::Writer>>,
+    readers: Semaphore,
+    /// When the disk was tried last, and what came of it.
+    probed: Mutex<Option<(Instant, Result<(), NotKept>)>>,
     metrics: Metrics,
 }
 
@@ -165,7 +172,8 @@ impl Store {
         MIGRATOR.run(&pool).await?;
         let (seq, _) = watch::channel(0);
         let (metrics, revoked, writer) = (Metrics::default(), RwLock::default(), Arc::default());
-        let base = Arc::new(Base { pool, database, revoked, seq, writer, metrics });
+        let (readers, probed) = (Semaphore::new(READERS), Mutex::default());
+        let base = Arc::new(Base { pool, database, revoked, seq, writer, readers, probed, metrics });
         base.refresh().await?;
         let (writer, jobs) = mpsc::channel(group::MOST);
         tokio::spawn(group::write(Arc::clone(&base), jobs));
@@ -206,10 +214,35 @@ impl Store {
         self.append(Vec::new()).await
     }
 
-    /// Whether the database can be written now. A transaction that writes nothing would succeed on a full disk.
+    /// Whether the database can be written now. A transaction that writes nothing would succeed on a full disk. Who asks while
+    /// that is tried hears what comes of it.
     pub async fn probe(&self) -> Result<(), NotKept> {
+        let asked = Instant::now();
+        let mut probed = self.probed.lock().await;
+        if let Some((ended, kept)) = &*probed
+            && *ended >= asked
+        {
+            return kept.clone();
+        }
         let (done, word) = oneshot::channel();
-        self.ask(group::Job::Probe { done }, word).await
+        let kept = self.ask(group::Job::Probe { done }, word).await;
+        *probed = Some((Instant::now(), kept.clone()));
+        kept
+    }
+
+    /// Reads what may take long, in turn with others who do. It is read to its end when nobody waits for it any more, since a
+    /// statement that is given up keeps its connection as long.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let base = Arc::clone(&self.base);
+        let task = tokio::spawn(async move {
+            let busy = |_| ApiError::new(Code::TooManyRequests(1), "too many reports and searches at one time");
+            let _turn = timeout(PATIENCE, base.readers.acquire()).await.map_err(busy)?;
+            work.await
+        });
+        task.await.map_err(ApiError::unavailable)?
     }
 
     /// How many callers wait for the writer.

@@ -12,7 +12,7 @@ use crate::clock;
 use crate::store::Statement;
 
 /// The filters, and which page of what matches.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
     /// Only records after this sequence number.

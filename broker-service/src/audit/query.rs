@@ -51,7 +51,8 @@ pub async fn answer(
         ),
     };
     loop {
-        let page = Page::read(&app, &filter).await?;
+        let (reader, asked) = (app.clone(), filter.clone());
+        let page = app.store.read(async move { Page::read(&reader, &asked).await }).await?;
         if !page.records.is_empty() || !news(&app, page.after, end).await? {
             return Ok(Json(page.show()));
         }

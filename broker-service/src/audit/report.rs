@@ -59,15 +59,19 @@ pub async fn answer(
     let Query(about) = about.map_err(wrong)?;
     // What was told before the question is in the answer.
     app.store.ready().await?;
-    let report = match name.as_str() {
-        "chains" => chains::report(&app, &about).await?,
-        "denied" => denied::report(&app, &about).await?,
-        "dormant" => dormant::report(&app, &about).await?,
-        "reach" => reach::report(&app, &about).await?,
-        "unused-scopes" => unused::report(&app, &about).await?,
+    let store = app.store.clone();
+    store.read(async move { report(&app, &name, &about).await }).await.map(Json)
+}
+
+async fn report(app: &App, name: &str, about: &About) -> Result<Value, ApiError> {
+    Ok(match name {
+        "chains" => chains::report(app, about).await?,
+        "denied" => denied::report(app, about).await?,
+        "dormant" => dormant::report(app, about).await?,
+        "reach" => reach::report(app, about).await?,
+        "unused-scopes" => unused::report(app, about).await?,
         _ => return Err(ApiError::new(Code::NotFound, "no such report")),
-    };
-    Ok(Json(report))
+    })
 }
 
 /// The moment that long ago.

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use accredit_policy::Time;
 use accredit_policy::wire::audit::{Kind, Record};
 use futures_util::FutureExt as _;
@@ -160,4 +162,20 @@ async fn nothing_is_recorded_after_the_end() {
     assert!(insert(&mut order, &[&record()]).await.is_err());
     assert!(store.append(vec![record()]).await.is_err());
     assert_eq!(places(&store).await.len(), 2);
+}
+
+#[tokio::test]
+async fn who_asks_while_the_disk_is_tried_hears_what_comes_of_it() {
+    let store = open("probe").await;
+    store.probe().await.unwrap();
+    let order = store.begin().await.unwrap();
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..32 {
+        let store = store.clone();
+        asked.spawn(async move { store.probe().await });
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(store.waiting() <= 1, "{}", store.waiting());
+    drop(order);
+    assert!(asked.join_all().await.iter().all(Result::is_ok));
 }
