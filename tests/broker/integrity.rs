@@ -258,6 +258,7 @@ async fn an_export_verifies_like_the_database_and_every_line_counts() {
     let lines: Vec<_> = text.lines().collect();
     let whole = check(&lines);
     assert_eq!((&whole.clean().said["trust"], &whole.said["key"]), (&json!("pinned"), &json!(pinned)));
+    assert_eq!(whole.unsigned(), 0, "what was there is signed for: {}", whole.said);
     let records = lines.iter().filter(|line| line.starts_with("{\"seq\"")).count();
     assert_eq!(whole.said["records"], json!(records));
     for at in 0..records {
