@@ -1,10 +1,11 @@
 use accredit_policy::wire::audit;
-use proptest::prelude::*;
 use zeroize::Zeroizing;
 
 use super::*;
 use crate::checkpoint::Checkpoint;
 use crate::note::{Key, Signer, Unsigned};
+
+mod change;
 
 const NOW: Time = Time::from_seconds(1_764_065_075);
 
@@ -380,36 +381,4 @@ fn an_intent_that_nothing_came_of_is_told() {
     log.entries.iter().for_each(|entry| verifier.entry(entry));
     let open = verifier.finish(Time::from_seconds(NOW.seconds() + 601)).open;
     assert_eq!(open.iter().map(|open| (open.seq, open.lease.as_str())).collect::<Vec<_>>(), [(2, "one")]);
-}
-
-proptest! {
-    #[test]
-    fn whatever_is_changed_in_a_signed_log_is_found(
-        writers in prop::collection::vec(0_usize..3, 1..24),
-        at in any::<prop::sample::Index>(),
-        byte in any::<prop::sample::Index>(),
-        anew in any::<bool>(),
-    ) {
-        let mut log = Log::default();
-        for writer in writers {
-            let chain = ["a", "b", "c"][writer];
-            match log.heads.contains_key(chain) {
-                true => log.write(chain, Record { tool: Some("tool".into()), ..Record::default() }),
-                false => log.begin(chain),
-            }
-        }
-        for chain in log.heads.keys().cloned().collect::<Vec<_>>() {
-            log.sign(&chain);
-        }
-        prop_assert_eq!(log.verdict().count, 0);
-        let entry = at.index(log.entries.len());
-        let mut record = log.entries[entry].record.clone().into_bytes();
-        let byte = byte.index(record.len());
-        record[byte] = if record[byte] == b'0' { b'1' } else { b'0' };
-        log.entries[entry].record = String::from_utf8(record).unwrap();
-        if anew {
-            rehash(&mut log);
-        }
-        prop_assert!(log.verdict().count > 0);
-    }
 }
