@@ -15,6 +15,7 @@ mod early;
 mod feed;
 mod flood;
 mod hall;
+mod intent;
 mod lists;
 mod native;
 mod outage;
