@@ -83,7 +83,7 @@ async fn load(client: u32, url: String, token: String, stop: Arc<AtomicBool>, to
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn crashes_at_any_moment_lose_nothing_and_leave_nothing() {
     let Some(postgres) = Postgres::shared().await else { return };
-    let mut roles = Roles::open(postgres, "crash", |config| {
+    let mut roles = Roles::open(postgres, "crash-anytime", |config| {
         config["credentials"][ROLE.2]["until"] = json!("expiry");
     })
     .await;
