@@ -4,6 +4,7 @@
 //! sequence number is only ever seen after all before it, and an intent sees every revocation that came before.
 
 mod audit;
+mod database;
 mod group;
 mod listen;
 mod once;
@@ -13,12 +14,10 @@ mod search;
 mod statement;
 
 use std::ops::Deref;
-use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 use std::{error, fmt};
 
-use accredit_policy::Secret;
 use accredit_policy::history::History;
 use accredit_policy::wire::audit::Record;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
@@ -28,6 +27,7 @@ use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 pub use audit::insert;
+pub use database::{Database, encode};
 pub use group::{Intent, NotIntended};
 pub use once::{Seen, remember};
 pub use order::{Order, read};
@@ -45,15 +45,6 @@ const READERS: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 static MIGRATOR: Migrator = sqlx::migrate!();
-
-/// Where the data lies.
-#[derive(Clone, Debug)]
-pub enum Database {
-    /// In a folder of this machine.
-    Sqlite(PathBuf),
-    /// On a server, at a URL that can hold a password.
-    Postgres(Secret),
-}
 
 /// The broker's database, and the way to its writer.
 #[derive(Clone, Debug)]
@@ -103,56 +94,6 @@ impl From<sqlx::Error> for NotKept {
     }
 }
 
-impl Database {
-    fn url(&self) -> Secret {
-        match self {
-            Self::Sqlite(folder) => Secret::new(format!("sqlite://{}?mode=rwc", encode(&folder.join("accredit.db")))),
-            Self::Postgres(url) => url.clone(),
-        }
-    }
-
-    /// What every connection says first.
-    fn greeting(&self) -> &'static str {
-        match self {
-            // In WAL mode only `FULL` survives a power cut: <https://www.sqlite.org/pragma.html#pragma_synchronous>.
-            Self::Sqlite(_) => {
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; \
-                 PRAGMA foreign_keys = ON"
-            }
-            // A replica that stands still within a transaction has the lock all others wait for.
-            Self::Postgres(_) => {
-                "SET synchronous_commit = on; SET statement_timeout = '5s'; SET lock_timeout = '5s'; \
-                 SET idle_in_transaction_session_timeout = '10s'"
-            }
-        }
-    }
-
-    /// What begins a transaction that is alone.
-    fn begin(&self) -> &'static str {
-        match self {
-            Self::Sqlite(_) => "BEGIN IMMEDIATE",
-            // What is read after the lock has to be what is there then.
-            Self::Postgres(_) => "BEGIN ISOLATION LEVEL READ COMMITTED",
-        }
-    }
-
-    fn writers(&self) -> order::Writers {
-        match self {
-            Self::Sqlite(_) => order::Writers::One,
-            Self::Postgres(_) => order::Writers::Several,
-        }
-    }
-}
-
-impl fmt::Display for Database {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Sqlite(folder) => folder.join("accredit.db").display().fmt(formatter),
-            Self::Postgres(_) => formatter.write_str("PostgreSQL"),
-        }
-    }
-}
-
 impl Store {
     /// Opens the database and brings it up to date.
     pub async fn open(database: Database) -> Result<Self, sqlx::Error> {
@@ -165,7 +106,7 @@ impl Store {
             let place = place.clone();
             Box::pin(async move {
                 connection.execute(greeting).await?;
-                durable(connection, &place).await
+                place.durable(connection).await
             })
         });
         let pool = pool.connect_with(options).await?;
@@ -316,32 +257,4 @@ impl Base {
             }
         }
     }
-}
-
-/// Makes sure that a commit is on the disk when it returns, whatever the build's or the server's defaults are.
-async fn durable(connection: &mut AnyConnection, database: &Database) -> Result<(), sqlx::Error> {
-    let sound = match database {
-        Database::Sqlite(_) => {
-            let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut *connection).await?;
-            let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *connection).await?;
-            synchronous >= 2 && journal == "wal"
-        }
-        Database::Postgres(_) => {
-            let mut word = async |name: &'static str| {
-                sqlx::query_scalar::<_, String>(name).fetch_one(&mut *connection).await.map(|word| word != "off")
-            };
-            word("SHOW fsync").await? && word("SHOW synchronous_commit").await? && word("SHOW full_page_writes").await?
-        }
-    };
-    match sound {
-        true => Ok(()),
-        false => Err(sqlx::Error::Configuration("the database does not wait for the disk".into())),
-    }
-}
-
-/// A path as part of a URL.
-pub fn encode(path: &std::path::Path) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
-    let text = path.to_string_lossy();
-    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
