@@ -22,7 +22,7 @@ use crate::audit::columns::plain;
 use crate::clock;
 use crate::credential::{Failure, Ledger};
 use crate::seal::column::HANDLE;
-use crate::store::Statement;
+use crate::store::{Statement, shares};
 
 /// A lease as it is kept.
 #[derive(Clone, Debug)]
@@ -76,12 +76,9 @@ impl Token {
     }
 }
 
-/// How many rows one statement writes, for the reason that audit records have.
-const ROWS: usize = 16;
-
 /// Writes new leases. One that nothing has to end is live at once, since its credential is gone with a crash.
 pub async fn insert(connection: &mut AnyConnection, leases: &[&Row]) -> Result<(), sqlx::Error> {
-    for leases in leases.chunks(ROWS) {
+    for leases in shares(leases) {
         let rows: Vec<_> = leases.iter().map(|row| text(row).map(|token| (row, token))).collect::<Result<_, _>>()?;
         let mut statement = Statement::new(
             "INSERT INTO leases (id, credential, kind, proxy, issuer, agent, subject, token, server, tool, scope, issued, \
@@ -100,7 +97,7 @@ pub async fn insert(connection: &mut AnyConnection, leases: &[&Row]) -> Result<(
             fields.bind(if row.outlives { "open" } else { "live" }).bind(i64::from(row.outlives));
             fields.bind(0_i64).bind(0_i64);
         });
-        statement.build()?.execute(&mut *connection).await?;
+        statement.build_for(connection)?.execute(&mut *connection).await?;
     }
     Ok(())
 }

@@ -32,7 +32,7 @@ pub use group::{Intent, NotIntended};
 pub use once::{Seen, remember};
 pub use order::{Order, read};
 pub use revoked::Change;
-pub use statement::Statement;
+pub use statement::{Statement, shares};
 
 use crate::chain::Head;
 use crate::error::{ApiError, Code};

@@ -7,16 +7,9 @@ use sqlx::AnyConnection;
 
 use super::order::Order;
 use super::search;
-use super::statement::Statement;
+use super::statement::{Statement, shares};
 use crate::audit::columns::{self, MILLIS, NAMES, plain};
 use crate::chain::Head;
-
-/// How many rows one statement writes. SQLite finds the name of each parameter by going through those before it, so that
-/// long statements cost more than several.
-pub(super) const ROWS: usize = 16;
-
-/// How many identifiers one statement looks for.
-const IDS: usize = 64;
 
 /// Appends `records` in their order. None of them may be there already.
 pub async fn insert(order: &mut Order<'_>, records: &[&Record]) -> Result<(), sqlx::Error> {
@@ -30,13 +23,10 @@ pub(super) async fn link(
     last: u64,
     records: &[&Record],
 ) -> Result<(), sqlx::Error> {
-    let mut numbered = records.iter().copied().zip(last.saturating_add(1)..);
-    loop {
-        let rows: Vec<_> = numbered.by_ref().take(ROWS).map(|(record, seq)| Row::new(head, seq, record)).collect();
-        let rows: Vec<Row<'_>> = rows.into_iter().collect::<Result<_, _>>()?;
-        if rows.is_empty() {
-            return search::actors(last, connection, records).await;
-        }
+    let mut numbers = last.saturating_add(1)..;
+    for records in shares(records) {
+        let rows = records.iter().zip(&mut numbers).map(|(record, seq)| Row::new(head, seq, record));
+        let rows: Vec<Row<'_>> = rows.collect::<Result<_, _>>()?;
         let mut statement = Statement::new("INSERT INTO audit (seq, chain, position, hash, record");
         for name in NAMES {
             statement.push(", ").push(name);
@@ -50,20 +40,21 @@ pub(super) async fn link(
                 };
             }
         });
-        statement.build()?.execute(&mut *connection).await?;
+        statement.build_for(connection)?.execute(&mut *connection).await?;
     }
+    search::actors(last, connection, records).await
 }
 
 /// Those of `ids` that records have already, each as its column has it.
 pub(super) async fn known(connection: &mut AnyConnection, ids: &[String]) -> Result<HashSet<String>, sqlx::Error> {
     let mut known = HashSet::new();
-    for ids in ids.chunks(IDS) {
+    for ids in shares(ids) {
         let mut statement = Statement::new("SELECT id FROM audit WHERE id IN (");
         for (index, id) in ids.iter().enumerate() {
             statement.push(if index == 0 { "" } else { ", " }).bind(id.clone());
         }
         statement.push(")");
-        for row in statement.build()?.fetch_all(&mut *connection).await? {
+        for row in statement.build_for(connection)?.fetch_all(&mut *connection).await? {
             known.insert(sqlx::Row::try_get(&row, 0)?);
         }
     }

@@ -4,20 +4,19 @@ use accredit_policy::token::chain::DEPTH;
 use accredit_policy::wire::audit::Record;
 use sqlx::AnyConnection;
 
-use super::audit::ROWS;
-use super::statement::Statement;
+use super::statement::{Statement, shares};
 use crate::audit::columns::plain;
 
 /// Writes the actors of `records`, which are rows by now, numbered from `last` on.
 pub(super) async fn actors(last: u64, connection: &mut AnyConnection, records: &[&Record]) -> Result<(), sqlx::Error> {
     let numbered = records.iter().zip(last.saturating_add(1)..);
     let links: Vec<_> = numbered.flat_map(|(record, seq)| links(record, seq)).collect();
-    for links in links.chunks(ROWS) {
+    for links in shares(&links) {
         let mut statement = Statement::new("INSERT INTO audit_actors (seq, place, actor, giver)");
         statement.rows(links, |fields, Link { seq, place, actor, giver }| {
             fields.bind(*seq).bind(*place).bind(plain(actor)).bind(giver.map(plain));
         });
-        statement.build()?.execute(&mut *connection).await?;
+        statement.build_for(connection)?.execute(&mut *connection).await?;
     }
     Ok(())
 }
