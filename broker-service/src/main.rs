@@ -41,6 +41,10 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use command::Command;
+use mimalloc::MiMalloc;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Runs one command; 0 is done, 1 refused or found wanting, 2 wrong usage.
 #[tokio::main]
