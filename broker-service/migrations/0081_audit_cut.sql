@@ -1,0 +1,2 @@
+-- The last removal of old records is looked for under the lock, and there may be none.
+CREATE INDEX audit_cut ON audit (seq) WHERE kind = 'cut';
