@@ -6,12 +6,11 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use harness::Issuer;
-use harness::parts::{Fsync, Postgres};
+use harness::parts::Postgres;
 use harness::stack::broker::{Broker, SECRET};
 use harness::stack::fresh;
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 
 pub const RESOURCE: &str = "https://gateway.example.test/crm/mcp";
 pub const FOREIGN: &str = "https://idp.example.test";
@@ -27,9 +26,7 @@ pub fn key(dir: &Path, name: &str) {
 /// # Panics
 /// When it is not installed: half of what the broker promises would go untested.
 pub async fn postgres() -> &'static Postgres {
-    static CLUSTER: OnceCell<Postgres> = OnceCell::const_new();
-    let start = || async { Postgres::start(Fsync::On).await.expect("scripts/setup says how to get PostgreSQL") };
-    CLUSTER.get_or_init(start).await
+    Postgres::durable().await.expect("scripts/setup says how to get PostgreSQL")
 }
 
 /// Whether the suite runs against PostgreSQL: it is the same for both stores, built twice.
@@ -118,7 +115,7 @@ impl Desk {
             let name = name.replace('-', "_");
             let postgres = postgres().await;
             std::fs::write(dir.join("store.url"), postgres.database(&name).await).expect("the URL can be written");
-            config["store"] = json!({ "postgres": { "url_file": "store.url" } });
+            config["store"]["postgres"]["url_file"] = json!("store.url");
             if config["secrets"].is_null() {
                 key(&dir, "master.key");
                 config["secrets"] = json!({ "key_file": "master.key" });

@@ -47,6 +47,15 @@ impl Postgres {
         SHARED.get_or_init(|| Self::start(Fsync::Off)).await.as_ref()
     }
 
+    /// The same with `fsync`, without which no broker keeps its records there.
+    ///
+    /// # Panics
+    /// When it does not get ready.
+    pub async fn durable() -> Option<&'static Self> {
+        static DURABLE: OnceCell<Option<Postgres>> = OnceCell::const_new();
+        DURABLE.get_or_init(|| Self::start(Fsync::On)).await.as_ref()
+    }
+
     /// A cluster of the test's own, to kill and to start again; `None` where it is not installed.
     ///
     /// # Panics
