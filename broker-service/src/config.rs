@@ -38,7 +38,7 @@ use crate::keys::Schedule;
 use crate::proxies::Proxies;
 use crate::sessions::Rotation;
 use crate::signals::Signals;
-use crate::store::Database;
+use crate::store::{Database, SPAN, SPANS, Server};
 
 /// The shortest secret: 128 bits in hexadecimal.
 const SECRET: usize = 32;
@@ -228,16 +228,27 @@ impl Files {
         let raw::Store { postgres, unknown } = store.optional(path, &mut self.report).unwrap_or_default();
         refuse_unknown(&unknown, raw::Store::FIELDS, path, &mut self.report);
         let at = path.at("postgres");
-        let Some(raw::Postgres { url_file, unknown }) = postgres.optional(&at, &mut self.report) else {
+        let Some(raw::Postgres { url_file, partition, unknown }) = postgres.optional(&at, &mut self.report) else {
             return data.map(|data| Database::Sqlite(data.to_owned()));
         };
         refuse_unknown(&unknown, raw::Postgres::FIELDS, &at, &mut self.report);
+        let span = self.partition(partition, &at.at("partition"));
         let url = self.file(url_file, &at.at("url_file"))?;
         if ["postgres://", "postgresql://"].iter().any(|scheme| url.reveal().starts_with(scheme)) {
-            return Some(Database::Postgres(url));
+            return Some(Database::Postgres(Server { url, span: span? }));
         }
         self.report.add(&at.at("url_file"), "a text that is not shown", "a URL that begins with `postgres://`");
         None
+    }
+
+    fn partition(&mut self, field: Field<u64>, path: &Path) -> Option<i64> {
+        let Some(span) = field.optional(path, &mut self.report) else {
+            return Some(SPAN);
+        };
+        if !SPANS.contains(&span) {
+            self.report.add(path, format!("`{span}`"), format!("`{}` to `{}`", SPANS.start(), SPANS.end()));
+        }
+        i64::try_from(span).ok()
     }
 
     fn rotation(&mut self, field: Field<raw::SessionKeys>, path: &Path) -> Rotation {

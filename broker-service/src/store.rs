@@ -9,6 +9,7 @@ mod group;
 mod listen;
 mod once;
 mod order;
+mod partition;
 mod revoked;
 mod search;
 mod statement;
@@ -21,16 +22,16 @@ use std::{error, fmt};
 use accredit_policy::history::History;
 use accredit_policy::wire::audit::Record;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
-use sqlx::migrate::Migrator;
 use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _};
 use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 pub use audit::insert;
-pub use database::{Database, encode};
+pub use database::{Database, Server, encode};
 pub use group::{Intent, NotIntended};
 pub use once::{Seen, remember};
 pub use order::{Order, read};
+pub use partition::{SPAN, SPANS};
 pub use revoked::Change;
 pub use statement::{Statement, shares};
 
@@ -43,8 +44,6 @@ const READERS: usize = 3;
 
 /// How long a caller waits for the disk before it is told that it cannot be had.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-static MIGRATOR: Migrator = sqlx::migrate!();
 
 /// The broker's database, and the way to its writer.
 #[derive(Clone, Debug)]
@@ -110,7 +109,7 @@ impl Store {
             })
         });
         let pool = pool.connect_with(options).await?;
-        MIGRATOR.run(&pool).await?;
+        database.migrator().run(&pool).await?;
         let (seq, _) = watch::channel(0);
         let (metrics, revoked, writer) = (Metrics::default(), RwLock::default(), Arc::default());
         let (readers, probed) = (Semaphore::new(READERS), Mutex::default());
@@ -119,6 +118,7 @@ impl Store {
         let (writer, jobs) = mpsc::channel(group::MOST);
         tokio::spawn(group::write(Arc::clone(&base), jobs));
         tokio::spawn(listen::follow(Arc::clone(&base)));
+        tokio::spawn(partition::follow(Arc::clone(&base)));
         Ok(Self { base, writer })
     }
 

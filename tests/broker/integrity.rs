@@ -203,7 +203,8 @@ async fn records_that_are_removed_moved_or_doubled_are_missed_by_name() {
             restore(&mut database).await;
         }
     }
-    run(&mut database, "DROP INDEX audit_chain").await;
+    // On PostgreSQL each partition has its own, and only the first one is in use.
+    run(&mut database, if POSTGRES { "DROP INDEX audit_1_chain" } else { "DROP INDEX audit_chain" }).await;
     for seq in 1..=last {
         let twice = format!(
             "INSERT INTO audit (seq, chain, position, hash, record, id, time, kind, millis) \

@@ -26,6 +26,7 @@ mod keys;
 mod lease;
 mod metrics;
 mod model;
+mod partitions;
 mod replicas;
 mod revoke;
 mod roles;

@@ -44,6 +44,7 @@ async fn every_mistake_in_the_configuration_is_named_at_once() {
         config["agents"][0]["owner"] = json!("");
         config["agents"][0]["resources"] = json!(["https://nowhere.example.test"]);
         config["operators"]["token_file"] = json!("missing");
+        config["store"] = json!({ "postgres": { "url_file": "missing", "partition": 100 } });
         config["credentials"] = json!({ "other": { "kind": "ftp", "audience": "x", "ttl": "1h" } });
     })
     .await;
@@ -54,6 +55,7 @@ async fn every_mistake_in_the_configuration_is_named_at_once() {
         "`agents[0].owner`: found \"\"",
         "`agents[0].resources[0]`: found `https://nowhere.example.test`, accepted is the `resource` of a server",
         "`operators.token_file`: found `",
+        "`store.postgres.partition`: found `100`, accepted is `4096` to `4294967296`",
         "`credentials.other.kind`: found `ftp`, accepted is ",
         "`credentials.other.ttl`: found `3600s`, accepted is `1s` to `60s`",
         "`credentials.crm-api`: found nothing, accepted is a definition",

@@ -105,6 +105,8 @@ object! {
     pub struct Postgres {
         /// A file that holds its URL, such as `postgres://accredit:…@db.internal/accredit`.
         pub url_file: String,
+        /// How many records of the audit a partition holds, of those made from now on; `4194304` unless given.
+        pub partition: u64,
     }
 }
 

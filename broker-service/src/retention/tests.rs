@@ -1,12 +1,17 @@
+use accredit_policy::Time;
 use harness::stack::fresh;
 use zeroize::Zeroizing;
 
+use super::range::BATCH;
 use super::*;
 use crate::audit::source::Source;
+use crate::checkpoint::Checkpoint;
 use crate::checkpoint::sign::Outside;
 use crate::note::Signer;
 use crate::store::{Database, Store};
 use crate::verify::{Claims, Verdict, Verifier};
+
+mod parted;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -43,8 +48,14 @@ async fn sign(store: &Store, days: u32) {
 }
 
 async fn verdict(store: &Store) -> Verdict {
-    let Database::Sqlite(folder) = store.database() else { panic!("no file") };
-    let mut source = Source::sqlite(&folder.join("accredit.db")).await.unwrap();
+    let mut source = match store.database() {
+        Database::Sqlite(folder) => Source::sqlite(&folder.join("accredit.db")).await.unwrap(),
+        Database::Postgres(server) => {
+            let file = fresh("retention-url").join(clock::id().unwrap());
+            std::fs::write(&file, server.url.reveal()).unwrap();
+            Source::postgres(&file).await.unwrap()
+        }
+    };
     let mut claims = Claims::new(Some(signer().key().clone()));
     source.claims(&mut claims).await.unwrap();
     let mut verifier = Verifier::new(claims, source.cut().await.unwrap());

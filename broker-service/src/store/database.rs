@@ -5,23 +5,37 @@ use std::path::PathBuf;
 
 use accredit_policy::Secret;
 use sqlx::AnyConnection;
+use sqlx::migrate::Migrator;
 
 use super::order;
+
+/// What both databases need, and what PostgreSQL alone.
+pub(super) static BOTH: Migrator = sqlx::migrate!();
+static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// Where the data lies.
 #[derive(Clone, Debug)]
 pub enum Database {
     /// In a folder of this machine.
     Sqlite(PathBuf),
-    /// On a server, at a URL that can hold a password.
-    Postgres(Secret),
+    /// On a server.
+    Postgres(Server),
+}
+
+/// A PostgreSQL server.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Its URL, which can hold a password.
+    pub url: Secret,
+    /// How many records a partition of the audit holds.
+    pub span: i64,
 }
 
 impl Database {
     pub(super) fn url(&self) -> Secret {
         match self {
             Self::Sqlite(folder) => Secret::new(format!("sqlite://{}?mode=rwc", encode(&folder.join("accredit.db")))),
-            Self::Postgres(url) => url.clone(),
+            Self::Postgres(server) => server.url.clone(),
         }
     }
 
@@ -50,10 +64,19 @@ impl Database {
         }
     }
 
+    /// What brings it up to date.
+    pub(super) fn migrator(&self) -> Migrator {
+        let more = match self {
+            Self::Sqlite(_) => None,
+            Self::Postgres(_) => Some(POSTGRES.iter()),
+        };
+        Migrator::with_migrations(BOTH.iter().chain(more.into_iter().flatten()).cloned().collect())
+    }
+
     pub(super) fn writers(&self) -> order::Writers {
         match self {
             Self::Sqlite(_) => order::Writers::One,
-            Self::Postgres(_) => order::Writers::Several,
+            Self::Postgres(server) => order::Writers::Several { span: server.span },
         }
     }
 

@@ -13,12 +13,12 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Keeps what is revoked up to date for as long as the process runs.
 pub(super) async fn follow(base: Arc<Base>) {
-    let Database::Postgres(url) = base.database().clone() else {
+    let Database::Postgres(server) = base.database().clone() else {
         // Whoever writes is this process, and calls `refresh`.
         return;
     };
     loop {
-        if let Err(error) = listen(&base, url.reveal()).await {
+        if let Err(error) = listen(&base, server.url.reveal()).await {
             tracing::warn!("no notices of revocations: {error}");
         }
         refresh(&base).await;

@@ -19,7 +19,7 @@ use accredit_policy::wire::audit::{Admin, Kind, Record};
 use sqlx::{Any, AnyConnection, Row as _, Transaction};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::{Base, audit};
+use super::{Base, audit, partition};
 use crate::chain::{Hash, Head};
 use crate::clock;
 
@@ -33,8 +33,8 @@ pub(super) enum Writer {
     /// With a new chain.
     #[default]
     New,
-    /// After this record, which was written at that time and is on the disk.
-    At(Head, Time),
+    /// After this record, which was written at that time and is on the disk. There is a place for all before `end`.
+    At { head: Head, time: Time, end: i64 },
     /// Nowhere any more.
     Closed,
 }
@@ -43,7 +43,16 @@ pub(super) enum Writer {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Writers {
     One,
-    Several,
+    /// Into partitions of so many records.
+    Several {
+        span: i64,
+    },
+}
+
+/// Where this process writes on after a commit.
+struct Next {
+    head: Head,
+    end: i64,
 }
 
 /// A transaction that is alone. It is undone when dropped.
@@ -52,7 +61,7 @@ pub struct Order<'c> {
     writers: Writers,
     writer: OwnedMutexGuard<Writer>,
     last: Option<u64>,
-    next: Option<Head>,
+    next: Option<Next>,
 }
 
 impl<'c> Order<'c> {
@@ -76,10 +85,10 @@ impl<'c> Order<'c> {
 
     /// The same, which begins a chain where there is none although there is nothing to append.
     async fn extend(&mut self, records: &[&Record]) -> Result<(), sqlx::Error> {
-        let (mut head, first) = match (&self.next, &*self.writer) {
-            (Some(head), _) => (head.clone(), None),
-            (None, Writer::At(head, time)) if clock::now().since(*time) < REST => (head.clone(), None),
-            (None, Writer::New | Writer::At(..)) => self.begin().await?,
+        let (mut head, end, first) = match (&self.next, &*self.writer) {
+            (Some(Next { head, end }), _) => (head.clone(), *end, None),
+            (None, Writer::At { head, time, end }) if clock::now().since(*time) < REST => (head.clone(), *end, None),
+            (None, Writer::New | Writer::At { .. }) => self.begin().await?,
             (None, Writer::Closed) => return Err(sqlx::Error::Configuration("the store is closed".into())),
         };
         let last = match self.last {
@@ -90,26 +99,52 @@ impl<'c> Order<'c> {
         // Where somebody has removed the end, the gap stays to be seen.
         let last = last.max(head.seq);
         let records: Vec<&Record> = first.iter().chain(&stray).chain(records.iter().copied()).collect();
+        let end = self.reach(end, last.saturating_add(u64::try_from(records.len()).unwrap_or(u64::MAX))).await?;
         audit::link(&mut self.transaction, &mut head, last, &records).await?;
-        (self.last, self.next) = (Some(head.seq), Some(head));
+        (self.last, self.next) = (Some(head.seq), Some(Next { head, end }));
         Ok(())
+    }
+
+    /// Sees to it that there is a place for the record of number `seq`, of which there is one for all before `end`.
+    async fn reach(&mut self, end: i64, seq: u64) -> Result<i64, sqlx::Error> {
+        let seq = i64::try_from(seq).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        match self.writers {
+            Writers::Several { span } if end <= seq => partition::reach(&mut self.transaction, span, seq).await,
+            Writers::One | Writers::Several { .. } => Ok(end),
+        }
+    }
+
+    /// The last number of the partition that has a place for this one, where there are partitions.
+    pub async fn partition(&mut self, seq: i64) -> Result<Option<i64>, sqlx::Error> {
+        match self.writers {
+            Writers::One => Ok(None),
+            Writers::Several { .. } => partition::last(&mut self.transaction, seq).await,
+        }
+    }
+
+    /// Removes the partitions that hold nothing after `last`.
+    pub async fn remove_partitions(&mut self, last: i64) -> Result<(), sqlx::Error> {
+        match self.writers {
+            Writers::One => Ok(()),
+            Writers::Several { .. } => partition::remove(&mut self.transaction, last).await,
+        }
     }
 
     /// `Ok` means that it is on the disk.
     pub async fn commit(mut self) -> Result<(), sqlx::Error> {
-        let Some(next) = self.next.take() else {
+        let Some(Next { head, end }) = self.next.take() else {
             return self.transaction.commit().await;
         };
         // It stays so when the answer is lost, or nobody waits for it.
         *self.writer = Writer::New;
         self.transaction.commit().await?;
-        *self.writer = Writer::At(next, clock::now());
+        *self.writer = Writer::At { head, time: clock::now(), end };
         Ok(())
     }
 
     /// A new chain, and its first record: it names the heads of all others, so that one which is removed or cut short later
     /// is missed. Those that have not moved since they were named are not named again.
-    async fn begin(&mut self) -> Result<(Head, Option<Record>), sqlx::Error> {
+    async fn begin(&mut self) -> Result<(Head, i64, Option<Record>), sqlx::Error> {
         let head = Head::new(id()?);
         let heads = unnamed(&mut self.transaction).await?;
         let record = Record {
@@ -124,7 +159,7 @@ impl<'c> Order<'c> {
         sqlx::query(named).execute(&mut *self.transaction).await?;
         let query = sqlx::query("INSERT INTO chains (id, named) VALUES ($1, 0)").bind(head.chain.clone());
         query.execute(&mut *self.transaction).await?;
-        Ok((head, Some(record)))
+        Ok((head, 0, Some(record)))
     }
 
     /// What somebody else has appended behind the end of this chain, where nobody else may: a later chain would vouch for it.
@@ -138,7 +173,7 @@ impl<'c> Order<'c> {
                 let (id, time) = (id()?, clock::now().rfc3339());
                 Ok(Some(Record { id, time, kind: Kind::Admin, admin, ..Record::default() }))
             }
-            Writers::One | Writers::Several => Ok(None),
+            Writers::One | Writers::Several { .. } => Ok(None),
         }
     }
 }
@@ -168,7 +203,7 @@ impl Base {
     /// Where this process's chain ends on the disk.
     pub async fn head(&self) -> Option<Head> {
         match &*self.writer.lock().await {
-            Writer::At(head, _) => Some(head.clone()),
+            Writer::At { head, .. } => Some(head.clone()),
             Writer::New | Writer::Closed => None,
         }
     }
@@ -176,7 +211,7 @@ impl Base {
     /// Lets no more records be written. Out: where the chain ends.
     pub(super) async fn end(&self) -> Option<Head> {
         match std::mem::replace(&mut *self.writer.lock().await, Writer::Closed) {
-            Writer::At(head, _) => Some(head),
+            Writer::At { head, .. } => Some(head),
             Writer::New | Writer::Closed => None,
         }
     }

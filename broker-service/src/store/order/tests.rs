@@ -101,7 +101,7 @@ async fn a_chain_that_has_rested_for_long_does_not_go_on() {
         store.append(vec![record()]).await.unwrap();
         let rested = Time::from_seconds(clock::now().seconds().saturating_sub(hours * 3600));
         let head = store.head().await.unwrap();
-        *store.base.writer.lock().await = Writer::At(head, rested);
+        *store.base.writer.lock().await = Writer::At { head, time: rested, end: 0 };
     }
     store.append(vec![record()]).await.unwrap();
     let verdict = verdict(&store).await;
