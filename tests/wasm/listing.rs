@@ -64,6 +64,22 @@ fn a_list_shows_what_the_caller_may_call() {
 }
 
 #[test]
+fn a_list_hides_what_is_revoked_until_it_is_lifted() {
+    let proxy = proxy(|| Response::json(200, &tools()));
+    let seen = || names(&proxy.run(legacy(&token(), &message("tools/list", json!({})))));
+    let tool = |server: &str| json!({ "kind": "tool", "server": server, "tool": "crm_lookup" });
+    proxy.feed().revoke(tool("billing"));
+    proxy.settle();
+    assert_eq!(seen(), ["crm_lookup", "crm_update", "report_daily"], "that of another server");
+    proxy.feed().revoke(tool("crm"));
+    proxy.settle();
+    assert_eq!(seen(), ["crm_update", "report_daily"]);
+    proxy.feed().lift(tool("crm"));
+    proxy.settle();
+    assert_eq!(seen(), ["crm_lookup", "crm_update", "report_daily"]);
+}
+
+#[test]
 fn a_list_of_the_modern_era_is_kept_privately_and_not_for_long() {
     let proxy = proxy(|| {
         let mut list = tools();

@@ -146,6 +146,11 @@ impl Feed {
         self.known.hit(verified, server, tool)
     }
 
+    /// Whether a tool that is listed is revoked for a token in good standing.
+    pub fn hides(&self, verified: &Verified, server: &str, tool: &str) -> bool {
+        self.known.call(server, tool, verified.claims().issued)
+    }
+
     /// Whether there is something to be asked.
     pub fn wants(&self) -> bool {
         self.wanted

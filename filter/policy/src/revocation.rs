@@ -169,6 +169,11 @@ impl Revocations {
         !self.0.is_empty() && self.any(targets(verified), verified.claims().issued)
     }
 
+    /// Whether a call of `tool` on `server` is revoked for all whose tokens were issued then.
+    pub fn call(&self, server: &str, tool: &str, issued: Option<Time>) -> bool {
+        !self.0.is_empty() && self.any(calls(server, Some(tool)), issued)
+    }
+
     /// Whether something is revoked of which [`targets`] or [`calls`], and the time the token was issued, are known.
     pub fn any(&self, mut targets: impl Iterator<Item = Target>, issued: Option<Time>) -> bool {
         targets.any(|target| self.hits(&target, issued))

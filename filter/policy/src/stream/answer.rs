@@ -165,7 +165,8 @@ impl Stream {
             view: View::Whole(viewer.request.each_ref().map(String::as_str)),
             tasks: &[],
         };
-        let mut shown = |listing, name: &str| shows(server, &viewer.bound, listing, name, &facts);
+        let revoked = |name: &str| gate.feed.hides(viewer.bound.verified(), &viewer.server, name);
+        let mut shown = |listing, name: &str| shows(server, &viewer.bound, listing, name, &facts) && !revoked(name);
         let narrowed = match (shape, bytes) {
             (Shape::Whole(size), Some(bytes)) if bytes.len() == size => {
                 catalogue::filter(bytes, viewer.keep, &mut shown)
