@@ -7,8 +7,11 @@ use sqlx::any::AnyArguments;
 use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, Arguments as _, AssertSqlSafe, Encode, Type};
 
-/// Stands for a value. No text of ours has one.
+/// Stands for a value.
 const VALUE: char = '$';
+
+/// What no text of ours has: it would be taken for a value.
+const PLACES: [char; 2] = [VALUE, '?'];
 
 /// How many rows a statement is for.
 const SIZES: [usize; 7] = [64, 32, 16, 8, 4, 2, 1];
@@ -36,11 +39,13 @@ pub struct Statement {
 impl Statement {
     /// Begins with this text.
     pub fn new(text: &'static str) -> Self {
+        debug_assert!(!text.contains(PLACES), "{text}");
         Self { text: text.to_owned(), ..Self::default() }
     }
 
     /// Goes on with this text.
     pub fn push(&mut self, text: &'static str) -> &mut Self {
+        debug_assert!(!text.contains(PLACES), "{text}");
         self.text.push_str(text);
         self
     }
@@ -116,6 +121,8 @@ impl Fields<'_> {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::{Connection as _, Execute as _, Row as _};
+
     use super::*;
 
     #[test]
@@ -126,6 +133,20 @@ mod tests {
             assert_eq!(shares.concat(), rows);
             assert!(shares.iter().all(|share| SIZES.contains(&share.len())), "{count}");
         }
+    }
+
+    #[tokio::test]
+    async fn sqlite_finds_values_by_their_places() {
+        sqlx::any::install_default_drivers();
+        let mut connection = AnyConnection::connect("sqlite::memory:").await.unwrap();
+        let joined = || {
+            let mut statement = Statement::new("SELECT ");
+            statement.bind("a").push(" || ").bind("b");
+            statement
+        };
+        assert_eq!(joined().build_for(&connection).unwrap().sql().as_str(), "SELECT ? || ?");
+        let row = joined().build_for(&connection).unwrap().fetch_one(&mut connection).await.unwrap();
+        assert_eq!(row.get::<String, _>(0), "ab");
     }
 
     #[test]
