@@ -84,13 +84,14 @@ impl Reader {
         for row in &rows {
             lines.push_str(&record(row)?);
         }
-        match rows.last() {
+        self.next = match rows.last() {
             Some(last) => {
                 self.cut(after).await?;
-                self.next = Next::Records(last.try_get("seq")?);
+                Next::Records(last.try_get("seq")?)
             }
-            None => self.next = Next::Key,
-        }
+            None if after < self.end => return Err(broken("records were removed meanwhile")),
+            None => Next::Key,
+        };
         Ok(lines)
     }
 
