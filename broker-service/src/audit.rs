@@ -1,5 +1,6 @@
 //! Audit records: the proxies deliver them, the operators read them.
 
+pub mod actors;
 pub mod columns;
 pub mod export;
 pub mod exporter;

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use accredit_policy::Time;
 use accredit_policy::wire::audit::{Kind, Record};
 
+use crate::audit::actors::{self, Actor};
 use crate::audit::columns::{self, Columns, NAMES};
 use crate::chain::{Hash, Head};
 
@@ -143,6 +144,19 @@ impl Verifier {
         if let Some(fault) = faults {
             self.find(entry, fault);
         }
+    }
+
+    /// Takes the actors that lie beside a record, or beside none.
+    pub fn actors(&mut self, seq: Option<u64>, record: Option<&str>, rows: Vec<Actor>) {
+        let record = record.map(serde_json::from_str::<Record>);
+        let id = match record {
+            Some(Ok(record)) if actors::of(&record).eq(rows) => return,
+            Some(Ok(record)) => Some(record.id),
+            // It is told of already.
+            Some(Err(_)) => return,
+            None => None,
+        };
+        self.add(Finding { spot: Spot { seq, id, ..Spot::default() }, fault: Fault::Actors });
     }
 
     /// Takes a row, or a line, that is no record.

@@ -7,6 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{AnyConnection, Executor as _, Row as _};
 
+use super::audit_query::{keep, whole};
 use super::support::{Answer, Desk, POSTGRES, RESOURCE, config};
 
 mod forge;
@@ -215,6 +216,33 @@ async fn records_that_are_removed_moved_or_doubled_are_missed_by_name() {
         assert_eq!(verify(&desk, &[]).wanting().faults()[0], ("repeated", u64::try_from(last + 1).ok()));
         restore(&mut database).await;
     }
+}
+
+#[tokio::test]
+async fn whatever_actor_beside_a_record_is_changed_is_named() {
+    let desk = Desk::open("integrity-actors").await;
+    keep(&desk, &[whole("a"), whole("b")]).await;
+    let mut database = desk.broker.database().await;
+    let seq: i64 = database.fetch_one("SELECT MAX(seq) FROM audit").await.unwrap().get(0);
+    verify(&desk, &[]).clean();
+    run(&mut database, "CREATE TABLE kept AS SELECT * FROM audit_actors").await;
+    let here = format!("WHERE seq = {seq} AND place = 1");
+    let gone = seq + 1;
+    for (change, at) in [
+        (format!("UPDATE audit_actors SET actor = actor || 'x' {here}"), seq),
+        (format!("UPDATE audit_actors SET giver = NULL {here}"), seq),
+        (format!("UPDATE audit_actors SET place = 7 {here}"), seq),
+        (format!("DELETE FROM audit_actors {here}"), seq),
+        (format!("DELETE FROM audit_actors WHERE seq = {seq}"), seq),
+        (format!("INSERT INTO audit_actors (seq, place, actor) VALUES ({seq}, 3, 'x')"), seq),
+        (format!("INSERT INTO audit_actors (seq, place, actor) VALUES ({gone}, 0, 'x')"), gone),
+    ] {
+        run(&mut database, &change).await;
+        assert_eq!(verify(&desk, &[]).wanting().faults(), [("actors", u64::try_from(at).ok())], "{change}");
+        run(&mut database, "DELETE FROM audit_actors").await;
+        run(&mut database, "INSERT INTO audit_actors SELECT * FROM kept").await;
+    }
+    verify(&desk, &[]).clean();
 }
 
 #[tokio::test]

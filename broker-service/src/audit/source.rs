@@ -12,12 +12,19 @@ use serde::de::IgnoredAny;
 use sqlx::any::{AnyRow, install_default_drivers};
 use sqlx::{AnyConnection, Connection as _, Executor as _, Row as _};
 
+use crate::audit::actors::Actor;
 use crate::audit::columns::{Columns, MILLIS, NAMES};
 use crate::audit::line::{self, Line};
 use crate::chain::Hash;
 use crate::note::Key;
 use crate::store::Statement;
 use crate::verify::{Claims, Entry, Origin, Verifier};
+
+/// All records with their actors, and all actors of a record that is not there.
+const ACTORS: &str = "SELECT audit.seq, audit.record, link.place, link.actor, link.giver FROM audit \
+                      LEFT JOIN audit_actors link ON link.seq = audit.seq ORDER BY audit.seq, link.place";
+const STRAY: &str = "SELECT link.seq, NULL AS record, link.place, link.actor, link.giver FROM audit_actors link \
+                     WHERE NOT EXISTS (SELECT 1 FROM audit WHERE audit.seq = link.seq) ORDER BY link.seq, link.place";
 
 /// The longest line that is read: a record is far shorter.
 const LINE: u64 = 16 * 1024 * 1024;
@@ -48,7 +55,9 @@ impl Source {
         if !["postgres://", "postgresql://"].iter().any(|scheme| url.reveal().starts_with(scheme)) {
             return Err(format!("{}: accepted is a URL that begins with `postgres://`", file.display()).into());
         }
-        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        // A partition that is dropped is gone from all snapshots, other than rows that are deleted.
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+                     LOCK TABLE audit, audit_actors IN ACCESS SHARE MODE";
         Self::database(url.reveal(), begin).await.map_err(|error| format!("{}: {error}", file.display()).into())
     }
 
@@ -123,6 +132,21 @@ impl Source {
         }
     }
 
+    /// The actors beside each record, where the records lie in a database.
+    pub async fn actors(&mut self, verifier: &mut Verifier) -> Result<(), Failure> {
+        let Self::Database(connection) = self else {
+            return Ok(());
+        };
+        for query in [ACTORS, STRAY] {
+            let (mut rows, mut beside) = (sqlx::query(query).fetch(&mut **connection), Beside::default());
+            while let Some(row) = rows.next().await {
+                beside.take(&row?, verifier)?;
+            }
+            beside.tell(verifier);
+        }
+        Ok(())
+    }
+
     /// All records, in the order of their numbers.
     pub async fn entries(&mut self, verifier: &mut Verifier) -> Result<(), Failure> {
         match self {
@@ -146,6 +170,35 @@ impl Source {
                     None => verifier.unreadable(None),
                 },
             }),
+        }
+    }
+}
+
+/// Those of one record, as they come: the rows of the next one end them.
+#[derive(Default)]
+struct Beside {
+    seq: Option<i64>,
+    record: Option<String>,
+    rows: Vec<Actor>,
+}
+
+impl Beside {
+    fn take(&mut self, row: &AnyRow, verifier: &mut Verifier) -> Result<(), sqlx::Error> {
+        let seq = row.try_get("seq")?;
+        if self.seq != seq {
+            std::mem::take(self).tell(verifier);
+            (self.seq, self.record) = (seq, row.try_get("record")?);
+        }
+        if let Some(place) = row.try_get("place")? {
+            self.rows.push(Actor { place, name: row.try_get("actor")?, giver: row.try_get("giver")? });
+        }
+        Ok(())
+    }
+
+    fn tell(self, verifier: &mut Verifier) {
+        let Self { seq, record, rows } = self;
+        if let Some(seq) = seq {
+            verifier.actors(unsigned(seq), record.as_deref(), rows);
         }
     }
 }

@@ -33,6 +33,8 @@ pub struct Spot {
 /// What is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
+    /// The actors that lie beside a record are not those of its chain.
+    Actors,
     /// A record, or the one before, is not what was written.
     Altered,
     /// A checkpoint says nothing.
@@ -82,6 +84,7 @@ impl Fault {
     /// Its name, for programs.
     pub fn name(&self) -> &'static str {
         match self {
+            Self::Actors => "actors",
             Self::Altered => "altered",
             Self::Checkpoint { .. } => "checkpoint",
             Self::Column(_) => "column",
@@ -102,6 +105,8 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Actors => formatter
+                .write_str("the actors beside it, by which it is found, are not those of the record"),
             Self::Altered => formatter.write_str("its hash does not follow: it was altered, or the one before it was"),
             Self::Checkpoint { origin: Origin::Inside, why } => write!(formatter, "a checkpoint does not count: {why}"),
             Self::Checkpoint { origin: Origin::Outside, why } => {

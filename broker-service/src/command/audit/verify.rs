@@ -69,6 +69,7 @@ impl Verify {
         }
         let mut verifier = Verifier::new(claims, source.cut().await?);
         source.entries(&mut verifier).await?;
+        source.actors(&mut verifier).await?;
         let verdict = verifier.finish(clock::now());
         let answer = answer(&verdict, key.as_ref(), if pinned.is_some() { "pinned" } else { "not_pinned" });
         output.print(&answer, |_| text(&verdict, key.as_ref(), pinned.as_ref()));
