@@ -55,7 +55,7 @@ async fn every_mistake_in_the_configuration_is_named_at_once() {
         "`agents[0].owner`: found \"\"",
         "`agents[0].resources[0]`: found `https://nowhere.example.test`, accepted is the `resource` of a server",
         "`operators.token_file`: found `",
-        "`store.postgres.partition`: found `100`, accepted is `4096` to `4294967296`",
+        "`store.postgres.partition`: found `100`, accepted is `65536` to `4294967296`",
         "`credentials.other.kind`: found `ftp`, accepted is ",
         "`credentials.other.ttl`: found `3600s`, accepted is `1s` to `60s`",
         "`credentials.crm-api`: found nothing, accepted is a definition",

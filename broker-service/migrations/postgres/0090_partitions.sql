@@ -2,6 +2,11 @@
 -- broker. No index over all of them can be unique without `seq`: `id`, and `chain` with `position`, are so within each
 -- partition, and over all of them by the lock under which records are written.
 SET LOCAL statement_timeout = 0;
+SET LOCAL lock_timeout = '60s';
+
+-- The lock under which records are written, and one for who does not know it: what comes during the copy would be lost.
+SELECT pg_advisory_xact_lock(8317987319222330741);
+LOCK TABLE audit, audit_actors IN ACCESS EXCLUSIVE MODE;
 
 CREATE TABLE audit_parted (LIKE audit INCLUDING DEFAULTS) PARTITION BY RANGE (seq);
 CREATE TABLE audit_actors_parted (LIKE audit_actors INCLUDING DEFAULTS) PARTITION BY RANGE (seq);

@@ -96,6 +96,7 @@ pub(super) async fn write(base: Arc<Base>, mut jobs: mpsc::Receiver<Job>) {
                 tracing::error!("audit records were {error}");
                 base.failed(group.len());
                 group.drain(..).for_each(|job| job.failed(&error));
+                base.doubt().await;
             }
         }
     }

@@ -96,9 +96,12 @@ impl<'c> Order<'c> {
             None => last(&mut self.transaction).await?,
         };
         let stray = self.stray(&head, last)?;
+        let short = last < head.seq;
         // Where somebody has removed the end, the gap stays to be seen.
         let last = last.max(head.seq);
         let records: Vec<&Record> = first.iter().chain(&stray).chain(records.iter().copied()).collect();
+        // Less than was written: nor is it known any more what there is a place for.
+        let end = if short { 0 } else { end };
         let end = self.reach(end, last.saturating_add(u64::try_from(records.len()).unwrap_or(u64::MAX))).await?;
         audit::link(&mut self.transaction, &mut head, last, &records).await?;
         (self.last, self.next) = (Some(head.seq), Some(Next { head, end }));
@@ -205,6 +208,13 @@ impl Base {
         match &*self.writer.lock().await {
             Writer::At { head, .. } => Some(head.clone()),
             Writer::New | Writer::Closed => None,
+        }
+    }
+
+    /// Has it looked for again what there is a place for: a write has failed.
+    pub(super) async fn doubt(&self) {
+        if let Writer::At { end, .. } = &mut *self.writer.lock().await {
+            *end = 0;
         }
     }
 

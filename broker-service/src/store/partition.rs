@@ -22,69 +22,121 @@ use super::{Base, Database};
 pub const SPAN: i64 = 1 << 22;
 
 /// How many it may say.
-pub const SPANS: RangeInclusive<u64> = 1 << 12..=1 << 32;
+pub const SPANS: RangeInclusive<u64> = 1 << 16..=1 << 32;
 
 /// How often is looked whether one is needed.
 const PAUSE: Duration = Duration::from_secs(5);
 
+/// How many there may be before the operator is told: each statement locks all of them with their indexes, and a server has
+/// room for so many locks only.
+const MANY: usize = 50;
+
+/// How few records need no statistics.
+const FEW: i64 = 10_000;
+
 /// The tables that have them.
 const TABLES: [&str; 2] = ["audit", "audit_actors"];
 
-/// Makes them before they are needed, for as long as the process runs.
+/// Makes them before they are needed, and keeps the planner up to date, for as long as the process runs.
 pub(super) async fn follow(base: Arc<Base>) {
     let Database::Postgres(server) = base.database() else {
         return;
     };
+    let mut analyzed = 0;
     loop {
         if let Err(error) = ahead(&base, server.span).await {
             tracing::warn!("no partition of the audit was made ahead: {error}");
+        }
+        if let Err(error) = analyze(&base, &mut analyzed).await {
+            tracing::warn!("the audit was not analyzed: {error}");
         }
         sleep(PAUSE).await;
     }
 }
 
 async fn ahead(base: &Base, span: i64) -> Result<(), sqlx::Error> {
-    let query = sqlx::query_scalar("SELECT COALESCE(MAX(seq), 0) FROM audit");
-    let last: i64 = query.fetch_one(base.pool()).await?;
-    let wanted = last.saturating_add(span / 2);
+    let wanted = newest(base).await?.saturating_add(span / 2);
     if end(&mut *base.pool().acquire().await?).await? > wanted {
         return Ok(());
     }
     let mut order = base.begin().await?;
+    if end(&mut order).await? > wanted {
+        return Ok(());
+    }
+    // Half of one is left: whoever has the table is not worth that all others wait.
+    order.execute("SET LOCAL lock_timeout = '200ms'").await?;
     let end = reach(&mut order, span, wanted).await?;
     order.commit().await?;
-    tracing::info!(last, end, "a partition of the audit was made");
+    let count = parts(&mut *base.pool().acquire().await?, "audit").await?.len();
+    tracing::info!(end, count, "a partition of the audit was made");
+    if count > MANY {
+        tracing::warn!(count, "the audit has many partitions (hint: `store.postgres.partition`, `audit.keep`)");
+    }
     Ok(())
+}
+
+/// Counts what is there, as often as it has grown by a fifth. The server does so by itself for each partition, but not for
+/// all of them together, without which it takes searches for cheap that are not.
+async fn analyze(base: &Base, analyzed: &mut i64) -> Result<(), sqlx::Error> {
+    let newest = newest(base).await?;
+    if newest < analyzed.saturating_add(*analyzed / 5).saturating_add(FEW) {
+        return Ok(());
+    }
+    let mut connection = base.pool().acquire().await?;
+    connection.execute("SET statement_timeout = '10min'").await?;
+    let done = connection.execute("ANALYZE audit, audit_actors").await;
+    // It has another bound than the others now.
+    connection.close().await?;
+    *analyzed = newest;
+    done.map(|_| ())
+}
+
+/// The number of the last record.
+async fn newest(base: &Base) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("SELECT COALESCE(MAX(seq), 0) FROM audit").fetch_one(base.pool()).await
 }
 
 /// Sees to it that there is a place for the record of number `seq`. Out: the first number for which there is none.
 pub(super) async fn reach(connection: &mut AnyConnection, span: i64, seq: i64) -> Result<i64, sqlx::Error> {
-    let mut end = end(connection).await?;
-    while end <= seq {
-        let past = end.saturating_add(span);
-        for table in TABLES {
-            // Not as a partition from the start, which would wait for all who read: this way only other changes of the table
-            // are waited for.
-            let made = format!(
-                "CREATE TABLE {table}_{end} (LIKE {table} INCLUDING DEFAULTS); \
-                 ALTER TABLE {table} ATTACH PARTITION {table}_{end} FOR VALUES FROM ({end}) TO ({past})"
-            );
-            connection.execute(AssertSqlSafe(made)).await?;
+    for table in TABLES {
+        let mut end = end_of(connection, table).await?;
+        while end <= seq {
+            make(connection, table, end, end.saturating_add(span)).await?;
+            end = end.saturating_add(span);
         }
-        let unique = format!(
-            "CREATE UNIQUE INDEX audit_{end}_id ON audit_{end} (id); \
-             CREATE UNIQUE INDEX audit_{end}_chain ON audit_{end} (chain, position)"
-        );
-        connection.execute(AssertSqlSafe(unique)).await?;
-        end = past;
     }
-    Ok(end)
+    end(connection).await
+}
+
+/// Makes one. Not as a partition from the start, which would wait for all who read: this way only other changes of the table
+/// are waited for.
+async fn make(connection: &mut AnyConnection, table: &str, from: i64, to: i64) -> Result<(), sqlx::Error> {
+    let unique = match table {
+        "audit" => format!(
+            "CREATE UNIQUE INDEX audit_{from}_id ON audit_{from} (id); \
+             CREATE UNIQUE INDEX audit_{from}_chain ON audit_{from} (chain, position);"
+        ),
+        _ => String::new(),
+    };
+    let made = format!(
+        "CREATE TABLE {table}_{from} (LIKE {table} INCLUDING DEFAULTS); {unique} \
+         ALTER TABLE {table} ATTACH PARTITION {table}_{from} FOR VALUES FROM ({from}) TO ({to})"
+    );
+    connection.execute(AssertSqlSafe(made)).await.map(|_| ())
 }
 
 /// The first number for which there is no partition.
 async fn end(connection: &mut AnyConnection) -> Result<i64, sqlx::Error> {
-    let ends = parts(connection, "audit").await?.into_iter().map(|part| part.past);
-    ends.max().ok_or_else(|| sqlx::Error::Protocol("the audit has no partition".into()))
+    let mut least = i64::MAX;
+    for table in TABLES {
+        least = least.min(end_of(connection, table).await?);
+    }
+    Ok(least)
+}
+
+async fn end_of(connection: &mut AnyConnection, table: &'static str) -> Result<i64, sqlx::Error> {
+    let ends = parts(connection, table).await?.into_iter().map(|part| part.past);
+    ends.max().ok_or_else(|| sqlx::Error::Protocol(format!("`{table}` has no partition")))
 }
 
 /// The last number of the partition that has a place for this one.
@@ -93,15 +145,17 @@ pub(super) async fn last(connection: &mut AnyConnection, seq: i64) -> Result<Opt
     Ok(pasts.filter(|past| *past > seq).min().map(|past| past.saturating_sub(1)))
 }
 
-/// Removes the partitions that hold nothing after `last`. Who reads is waited for, but not for long: all others wait, too.
+/// Removes the partitions that hold nothing after `last`. Who reads is waited for, but not for long: all others wait, too. It
+/// is less than after what the server looks for a deadlock, so that this gives way and not who reads.
 pub(super) async fn remove(connection: &mut AnyConnection, last: i64) -> Result<(), sqlx::Error> {
-    connection.execute("SET LOCAL lock_timeout = '1s'").await?;
+    connection.execute("SET LOCAL lock_timeout = '500ms'").await?;
+    connection.execute("LOCK TABLE audit, audit_actors IN ACCESS EXCLUSIVE MODE").await?;
     for table in TABLES {
         for part in parts(connection, table).await?.into_iter().filter(|part| part.past.saturating_sub(1) <= last) {
             connection.execute(AssertSqlSafe(format!("DROP TABLE {}", part.name))).await?;
         }
     }
-    connection.execute("SET LOCAL lock_timeout = '5s'").await.map(|_| ())
+    Ok(())
 }
 
 /// A partition.

@@ -11,9 +11,10 @@ use crate::store::{Server, Store, audit};
 /// How many records a partition of these tests holds.
 const SPAN: i64 = 64;
 
-async fn database(name: &str) -> Option<Database> {
-    let url = Postgres::durable().await?.database(&format!("partition_{name}")).await;
-    Some(Database::Postgres(Server { url: Secret::new(url), span: SPAN }))
+async fn database(name: &str) -> Database {
+    let postgres = Postgres::durable().await.expect("scripts/setup says how to get PostgreSQL");
+    let url = postgres.database(&format!("partition_{name}")).await;
+    Database::Postgres(Server { url: Secret::new(url), span: SPAN })
 }
 
 fn records(name: &str, count: usize) -> Vec<Record> {
@@ -41,7 +42,7 @@ async fn ends(store: &Store, table: &'static str) -> Vec<i64> {
 
 #[tokio::test]
 async fn the_writer_makes_what_was_not_made_ahead() {
-    let Some(database) = database("writer").await else { return };
+    let database = database("writer").await;
     let store = Store::open(database).await.unwrap();
     store.append(records("one", 1000)).await.unwrap();
     store.append(records("two", 20)).await.unwrap();
@@ -56,8 +57,36 @@ async fn the_writer_makes_what_was_not_made_ahead() {
 }
 
 #[tokio::test]
+async fn two_that_run_out_at_once_make_one() {
+    let database = database("two").await;
+    let (one, two) = (Store::open(database.clone()).await.unwrap(), Store::open(database).await.unwrap());
+    for round in 0..20 {
+        let [first, second] = ["one", "two"].map(|name| records(&format!("{name}-{round}"), 20));
+        let (first, second) = tokio::join!(one.append(first), two.append(second));
+        assert!(first.is_ok() && second.is_ok(), "{first:?} {second:?}");
+    }
+    assert_eq!(count(one.pool(), "SELECT COUNT(*) FROM audit").await, 802);
+}
+
+#[tokio::test]
+async fn one_that_somebody_took_away_is_made_again() {
+    let database = database("gone").await;
+    let one = Store::open(database.clone()).await.unwrap();
+    one.append(records("one", 40)).await.unwrap();
+    ahead(&one, SPAN).await.unwrap();
+    let two = Store::open(database).await.unwrap();
+    two.append(records("two", 1)).await.unwrap();
+    sqlx::query("DROP TABLE audit_65").execute(one.pool()).await.unwrap();
+    assert!(two.append(records("three", 30)).await.is_err(), "there was a place for them");
+    two.append(records("four", 30)).await.unwrap();
+    sqlx::query("DELETE FROM audit WHERE seq > 60").execute(one.pool()).await.unwrap();
+    sqlx::query("DROP TABLE audit_65").execute(one.pool()).await.unwrap();
+    two.append(records("five", 1)).await.unwrap();
+}
+
+#[tokio::test]
 async fn what_was_undone_is_made_again() {
-    let Some(database) = database("undone").await else { return };
+    let database = database("undone").await;
     let store = Store::open(database).await.unwrap();
     store.append(records("one", 10)).await.unwrap();
     let mut order = store.begin().await.unwrap();
@@ -69,7 +98,7 @@ async fn what_was_undone_is_made_again() {
 
 #[tokio::test]
 async fn one_is_made_when_less_than_half_of_one_is_left() {
-    let Some(database) = database("ahead").await else { return };
+    let database = database("ahead").await;
     let store = Store::open(database).await.unwrap();
     let made = |ends: &[i64]| ends.last().copied().unwrap();
     ahead(&store, SPAN).await.unwrap();
@@ -83,8 +112,27 @@ async fn one_is_made_when_less_than_half_of_one_is_left() {
 }
 
 #[tokio::test]
+async fn the_planner_is_told_of_all_of_them_together() {
+    let database = database("planner").await;
+    let Database::Postgres(server) = database else { panic!("no server") };
+    let store = Store::open(Database::Postgres(Server { span: FEW / 2, ..server })).await.unwrap();
+    let told =
+        "SELECT COUNT(*) FROM pg_stats WHERE tablename IN ('audit', 'audit_actors') AND inherited AND attname = 'seq'";
+    let mut analyzed = 0;
+    store.append(records("few", 10)).await.unwrap();
+    analyze(&store, &mut analyzed).await.unwrap();
+    assert_eq!((analyzed, count(store.pool(), told).await), (0, 0));
+    store.append(records("many", 10_000)).await.unwrap();
+    analyze(&store, &mut analyzed).await.unwrap();
+    assert_eq!((analyzed, count(store.pool(), told).await), (10_011, 2));
+    store.append(records("more", 100)).await.unwrap();
+    analyze(&store, &mut analyzed).await.unwrap();
+    assert_eq!(analyzed, 10_011, "a few more change nothing");
+}
+
+#[tokio::test]
 async fn no_reader_holds_up_a_new_one() {
-    let Some(database) = database("reader").await else { return };
+    let database = database("reader").await;
     let store = Store::open(database).await.unwrap();
     store.append(records("one", 10)).await.unwrap();
     let Database::Postgres(server) = store.database() else { panic!("no server") };
@@ -96,7 +144,7 @@ async fn no_reader_holds_up_a_new_one() {
 
 #[tokio::test]
 async fn a_record_that_is_delivered_again_in_another_partition_stays_one() {
-    let Some(database) = database("twice").await else { return };
+    let database = database("twice").await;
     let store = Store::open(database).await.unwrap();
     let first = records("first", 5);
     store.deliver(first.clone()).await.unwrap();
@@ -114,15 +162,21 @@ async fn a_record_that_is_delivered_again_in_another_partition_stays_one() {
 
 #[tokio::test]
 async fn records_of_before_there_were_partitions_are_kept() {
-    let Some(database) = database("before").await else { return };
+    let database = database("before").await;
     let Database::Postgres(server) = &database else { panic!("no server") };
     sqlx::any::install_default_drivers();
     let pool = AnyPool::connect(server.url.reveal()).await.unwrap();
     crate::store::database::BOTH.run(&pool).await.unwrap();
     let (mut head, old) = (Head::new("old".into()), records("old", 300));
-    let mut connection = pool.acquire().await.unwrap();
-    audit::link(&mut connection, &mut head, 0, &old.iter().collect::<Vec<_>>()).await.unwrap();
-    let store = Store::open(database).await.unwrap();
+    let mut writer = pool.begin().await.unwrap();
+    // A broker of before, which is writing.
+    writer.execute("SELECT pg_advisory_xact_lock(8317987319222330741)").await.unwrap();
+    audit::link(&mut writer, &mut head, 0, &old.iter().collect::<Vec<_>>()).await.unwrap();
+    let store = tokio::spawn(Store::open(database));
+    sleep(Duration::from_secs(1)).await;
+    assert!(!store.is_finished());
+    writer.commit().await.unwrap();
+    let store = store.await.unwrap().unwrap();
     assert_eq!(ends(&store, "audit").await.first(), Some(&301));
     store.append(records("new", 100)).await.unwrap();
     for table in TABLES {
