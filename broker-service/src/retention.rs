@@ -58,15 +58,19 @@ async fn round(base: &Base, notary: &Notary, keep: Duration, reader: Reader) -> 
     let Some(range) = range(&mut order, notary.key(), keep, reader).await? else {
         return Ok(Step::Done);
     };
+    let heads = heads(&mut order, range).await?;
     let record = Record {
         id: clock::id()?,
         time: clock::now().rfc3339(),
         kind: Kind::Cut,
-        heads: heads(&mut order, range).await?.iter().map(Head::told).collect(),
+        heads: heads.iter().map(Head::told).collect(),
         ..Record::default()
     };
-    remove(&mut order, notary.outside(), range).await?;
+    // First: where all records go, the next one still has the number after theirs.
     insert(&mut order, &[&record]).await?;
+    forget(&mut order, notary.outside(), range, &heads).await?;
+    // Last: a partition is locked against all who read, until the commit.
+    remove(&mut order, range).await?;
     order.commit().await?;
     // Until it is signed, it could be anybody's.
     notary.ask();
@@ -132,23 +136,36 @@ async fn earlier(connection: &mut AnyConnection) -> Result<Vec<Head>, ApiError> 
     Ok(record.heads.iter().filter_map(Head::read).collect())
 }
 
-async fn remove(order: &mut Order<'_>, outside: &Outside, range: Range) -> Result<(), sqlx::Error> {
-    let last = range.last;
+/// Forgets checkpoints of what goes, and the chains of which nothing is left: their writers have rested for too long.
+async fn forget(
+    connection: &mut AnyConnection,
+    outside: &Outside,
+    range: Range,
+    heads: &[Head],
+) -> Result<(), sqlx::Error> {
+    // A place outside that is away gets all of them when it is back.
+    let brought = sqlx::query("DELETE FROM checkpoints WHERE seq <= $1 AND filed >= $2 AND posted >= $3");
+    let [file, url] = [outside.file.is_some(), outside.url.is_some()].map(i64::from);
+    brought.bind(range.last).bind(file).bind(url).execute(&mut *connection).await?;
+    for head in heads {
+        let gone = "DELETE FROM chains WHERE id = $1 AND \
+                    (SELECT 1 FROM audit WHERE chain = $1 AND position > $2 LIMIT 1) IS NULL";
+        let gone = sqlx::query(gone).bind(head.chain.clone());
+        gone.bind(i64::try_from(head.length).unwrap_or(i64::MAX)).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+async fn remove(order: &mut Order<'_>, range: Range) -> Result<(), sqlx::Error> {
     match range.form {
-        Form::Partition => order.remove_partitions(last).await?,
+        Form::Partition => order.remove_partitions(range.last).await,
         Form::Rows => {
             for query in ["DELETE FROM audit WHERE seq <= $1", "DELETE FROM audit_actors WHERE seq <= $1"] {
-                sqlx::query(query).bind(last).execute(&mut **order).await?;
+                sqlx::query(query).bind(range.last).execute(&mut **order).await?;
             }
+            Ok(())
         }
     }
-    // A place outside that is away gets all of them when it is back.
-    let brought = sqlx::query("DELETE FROM checkpoints WHERE seq <= $1 AND filed >= $2 AND posted >= $3").bind(last);
-    let [file, url] = [outside.file.is_some(), outside.url.is_some()].map(i64::from);
-    brought.bind(file).bind(url).execute(&mut **order).await?;
-    // None of these goes on: its writer has rested for too long.
-    let gone = "DELETE FROM chains WHERE NOT EXISTS (SELECT 1 FROM audit WHERE audit.chain = chains.id)";
-    sqlx::query(gone).execute(&mut **order).await.map(|_| ())
 }
 
 #[cfg(test)]

@@ -60,6 +60,7 @@ async fn verdict(store: &Store) -> Verdict {
     source.claims(&mut claims).await.unwrap();
     let mut verifier = Verifier::new(claims, source.cut().await.unwrap());
     source.entries(&mut verifier).await.unwrap();
+    source.actors(&mut verifier).await.unwrap();
     verifier.finish(clock::now())
 }
 
@@ -86,6 +87,20 @@ async fn what_was_signed_long_ago_goes_and_the_rest_verifies() {
     write(&two, 1).await;
     write(&one, 1).await;
     assert_eq!(verdict(&one).await.count, 0);
+}
+
+#[tokio::test]
+async fn numbers_go_on_where_all_records_go() {
+    let one = open("all").await;
+    write(&one, 3).await;
+    sign(&one, 2).await;
+    let two = Store::open(one.database().clone()).await.unwrap();
+    assert_eq!(round(&two, &notary(), DAY, Reader::None).await.unwrap(), Step::More);
+    sign(&two, 0).await;
+    let after = verdict(&two).await;
+    assert_eq!((after.count, after.through, after.last), (0, 4, 6), "{after:?}");
+    let chains = sqlx::query_scalar("SELECT COUNT(*) FROM chains").fetch_one(two.pool());
+    assert_eq!(chains.await.map(|count: i64| count).unwrap(), 1, "of the first one nothing is left");
 }
 
 #[tokio::test]
