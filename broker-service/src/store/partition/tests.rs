@@ -72,13 +72,14 @@ async fn two_that_run_out_at_once_make_one() {
 async fn one_that_somebody_took_away_is_made_again() {
     let database = database("gone").await;
     let one = Store::open(database.clone()).await.unwrap();
-    one.append(records("one", 40)).await.unwrap();
-    ahead(&one, SPAN).await.unwrap();
+    // So few that nobody makes one ahead while it is away.
+    one.append(records("one", 10)).await.unwrap();
+    reach(&mut one.pool().acquire().await.unwrap(), SPAN, 100).await.unwrap();
     let two = Store::open(database).await.unwrap();
     two.append(records("two", 1)).await.unwrap();
     sqlx::query("DROP TABLE audit_65").execute(one.pool()).await.unwrap();
-    assert!(two.append(records("three", 30)).await.is_err(), "there was a place for them");
-    two.append(records("four", 30)).await.unwrap();
+    assert!(two.append(records("three", 60)).await.is_err(), "there was a place for them");
+    two.append(records("four", 60)).await.unwrap();
     sqlx::query("DELETE FROM audit WHERE seq > 60").execute(one.pool()).await.unwrap();
     sqlx::query("DROP TABLE audit_65").execute(one.pool()).await.unwrap();
     two.append(records("five", 1)).await.unwrap();
