@@ -252,7 +252,7 @@ impl Base {
         match self.database {
             Database::Sqlite(_) => Ok(()),
             Database::Postgres(_) => {
-                // Any number will do, as long as it is the same for all replicas.
+                // Any number will do, as long as it is the same for all replicas and in the migrations.
                 connection.execute("SELECT pg_advisory_xact_lock(8317987319222330741)").await.map(|_| ())
             }
         }

@@ -20,9 +20,11 @@ use crate::note::Key;
 use crate::store::Statement;
 use crate::verify::{Claims, Entry, Origin, Verifier};
 
-/// All records with their actors, and all actors of a record that is not there.
+/// All records with their actors.
 const ACTORS: &str = "SELECT audit.seq, audit.record, link.place, link.actor, link.giver FROM audit \
                       LEFT JOIN audit_actors link ON link.seq = audit.seq ORDER BY audit.seq, link.place";
+
+/// All actors of a record that is not there.
 const STRAY: &str = "SELECT link.seq, NULL AS record, link.place, link.actor, link.giver FROM audit_actors link \
                      WHERE NOT EXISTS (SELECT 1 FROM audit WHERE audit.seq = link.seq) ORDER BY link.seq, link.place";
 
