@@ -96,12 +96,11 @@ impl<'c> Order<'c> {
             None => last(&mut self.transaction).await?,
         };
         let stray = self.stray(&head, last)?;
-        let short = last < head.seq;
+        // Where less is there than was written, it is not known any more what there is a place for.
+        let end = if last < head.seq { 0 } else { end };
         // Where somebody has removed the end, the gap stays to be seen.
         let last = last.max(head.seq);
         let records: Vec<&Record> = first.iter().chain(&stray).chain(records.iter().copied()).collect();
-        // Less than was written: nor is it known any more what there is a place for.
-        let end = if short { 0 } else { end };
         let end = self.reach(end, last.saturating_add(u64::try_from(records.len()).unwrap_or(u64::MAX))).await?;
         audit::link(&mut self.transaction, &mut head, last, &records).await?;
         (self.last, self.next) = (Some(head.seq), Some(Next { head, end }));
@@ -232,7 +231,7 @@ fn id() -> Result<String, sqlx::Error> {
 }
 
 /// The number of the last record.
-async fn last(connection: &mut AnyConnection) -> Result<u64, sqlx::Error> {
+pub(super) async fn last(connection: &mut AnyConnection) -> Result<u64, sqlx::Error> {
     let query = sqlx::query_scalar("SELECT COALESCE(MAX(seq), 0) FROM audit");
     query.fetch_one(connection).await.map(unsigned)
 }

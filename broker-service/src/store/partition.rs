@@ -16,7 +16,7 @@ use std::time::Duration;
 use sqlx::{AnyConnection, AssertSqlSafe, Executor as _, Row as _};
 use tokio::time::sleep;
 
-use super::{Base, Database};
+use super::{Base, Database, order};
 
 /// How many records a partition holds, unless the configuration says.
 pub const SPAN: i64 = 1 << 22;
@@ -93,7 +93,8 @@ async fn analyze(base: &Base, analyzed: &mut i64) -> Result<(), sqlx::Error> {
 
 /// The number of the last record.
 async fn newest(base: &Base) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar("SELECT COALESCE(MAX(seq), 0) FROM audit").fetch_one(base.pool()).await
+    let last = order::last(&mut *base.pool().acquire().await?).await?;
+    i64::try_from(last).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
 /// Sees to it that there is a place for the record of number `seq`. Out: the first number for which there is none.
