@@ -6,6 +6,7 @@ use std::process::Output;
 
 use harness::stack::broker::{SECRET, accredit};
 use serde_json::{Value, json};
+use sqlx::Executor as _;
 
 use super::audit_query::{keep, other, whole};
 use super::support::{Desk, RESOURCE};
@@ -123,5 +124,33 @@ async fn no_token_or_secret_is_in_any_output() {
     for secret in [SECRET, &token, &minted] {
         // A signature alone would be enough to tell.
         assert!(!said.contains(secret.rsplit('.').next().unwrap()), "a secret is shown");
+    }
+}
+
+/// The bytes of a log that no buffers between two processes hold.
+const LARGE: usize = 24 * 1024 * 1024;
+
+#[tokio::test]
+async fn an_export_that_a_removal_overtakes_has_no_end() {
+    let desk = Desk::open("audit-overtaken").await;
+    let size = 8 * 1024;
+    for batch in 0..LARGE / size / 64 {
+        let records: Vec<_> = (0..64)
+            .map(|number| {
+                let mut record = whole(&format!("{batch}-{number}"));
+                record["tool"] = json!("x".repeat(size));
+                record
+            })
+            .collect();
+        keep(&desk, &records).await;
+    }
+    let export = || desk.http.get(desk.url("/v1/audit/export")).bearer_auth(SECRET).send();
+    let whole = export().await.unwrap().bytes().await.unwrap();
+    assert!(whole.len() > LARGE);
+    let mut overtaken = export().await.unwrap();
+    assert!(overtaken.chunk().await.unwrap().is_some());
+    desk.broker.database().await.execute("DELETE FROM audit").await.unwrap();
+    while let Ok(chunk) = overtaken.chunk().await {
+        assert!(chunk.is_some(), "it ended as if it were whole");
     }
 }
